@@ -1,0 +1,63 @@
+# Everything is run through the virtual environment in .venv, which `make` sets up by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+NAME ?= sovereign
+ARGS ?=
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down test test-unit check format crds chart lock cluster-up cluster-down clean
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml requirements/dev.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## Show it all on a real control plane with fake GPU nodes (ARGS=--once ends by itself)
+	$(BIN)/python -m testbed.demo $(ARGS)
+
+demo-down: $(STAMP) ## Remove what the demo started
+	$(BIN)/python -m testbed.demo --down
+
+test: $(STAMP) check ## Lint, type-check and run every test, on a control plane of its own
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+
+test-unit: $(STAMP) ## Run the tests that need no cluster
+	$(BIN)/python -m pytest -m "not integration" $(ARGS)
+
+check: $(STAMP) ## Lint, types, import contracts, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m sovereign.api.crd crds --check
+	$(BIN)/python charts/sync.py --check
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+crds: $(STAMP) ## Generate crds/ from the pydantic models
+	$(BIN)/python -m sovereign.api.crd crds
+
+chart: crds ## Bring the chart and manifests/install.yaml up to date
+	$(BIN)/python charts/sync.py
+
+lock: $(STAMP) ## Resolve the locked dependencies anew
+	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/dev.lock
+	$(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/run.lock
+
+cluster-up: $(STAMP) ## Start a control plane with fake GPU nodes (NAME=...)
+	$(BIN)/python -m testbed up --name $(NAME) $(ARGS)
+
+cluster-down: $(STAMP) ## Stop it and leave nothing behind
+	$(BIN)/python -m testbed down --name $(NAME)
+
+clean: ## Remove the virtual environment and caches in the tree
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* dist
