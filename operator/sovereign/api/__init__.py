@@ -1,0 +1,1 @@
+"""The kinds of sovereignai.io/v1alpha1. Imports nothing else of the project."""

@@ -1,0 +1,48 @@
+"""Names that are part of the API: group, labels, annotations and node facts."""
+
+from typing import Final
+
+GROUP: Final = "sovereignai.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+FIELD_MANAGER: Final = "sovereign-operator"
+"""The server-side apply field manager of every child."""
+
+# --- node facts -------------------------------------------------------------------------------------
+# Only labels under node-restriction.kubernetes.io: a kubelet may not set them on itself.
+FACT_DOMAIN: Final = "sovereignai.node-restriction.kubernetes.io"
+FACT_JURISDICTION: Final = f"{FACT_DOMAIN}/jurisdiction"
+FACT_REGION: Final = f"{FACT_DOMAIN}/region"
+FACT_PROVIDER: Final = f"{FACT_DOMAIN}/provider"
+
+
+def approved_label(policy: str) -> str:
+    """The node label that the operator keeps on the nodes which ``policy`` approves (value ``"true"``)."""
+    return f"{policy}.{FACT_DOMAIN}/approved"
+
+
+# --- labels on children -----------------------------------------------------------------------------
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+LABEL_POLICY: Final = f"{GROUP}/policy"
+LABEL_MODEL: Final = f"{GROUP}/model"
+LABEL_POOL: Final = f"{GROUP}/pool"
+LABEL_COMPLIANT: Final = f"{GROUP}/compliant"
+"""On serving pods; the Service selects ``"true"``, the verifier removes it from a pod in the wrong place."""
+
+MANAGED_BY: Final = "sovereign-operator"
+
+POOL_OWNERS: Final = ("ReplicaSet",)
+"""Kinds that control the pods of a pool."""
+
+COPIED_LABELS: Final = (
+    "app.kubernetes.io/part-of",
+    "app.kubernetes.io/version",
+    f"{GROUP}/tenant",
+    f"{GROUP}/cost-center",
+)
+"""The only label keys that are copied from our kinds to their children. Copying all of them would make
+Argo CD believe that the children are its own, and prune them."""
