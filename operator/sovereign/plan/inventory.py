@@ -1,0 +1,118 @@
+"""What the core is given to plan with: nodes, policies, models and pools as typed rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from sovereign.api.meta import FACT_JURISDICTION, FACT_PROVIDER, FACT_REGION
+from sovereign.api.model import Artifact, ModelSpec, Parameters
+from sovereign.api.policy import PolicySpec
+from sovereign.api.pool import PoolSpec
+from sovereign.api.runtime import RuntimeSpec
+
+Manifest = dict[str, Any]
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A node, as far as placement is concerned."""
+
+    name: str
+    uid: str = ""
+    labels: Mapping[str, str] = {}
+    allocatable: Mapping[str, str] = {}
+    unschedulable: bool = False
+
+    @property
+    def jurisdiction(self) -> str:
+        """The jurisdiction fact, or nothing."""
+        return self.labels.get(FACT_JURISDICTION, "")
+
+    @property
+    def region(self) -> str:
+        """The region fact, or nothing."""
+        return self.labels.get(FACT_REGION, "")
+
+    @property
+    def provider(self) -> str:
+        """The provider fact, or nothing."""
+        return self.labels.get(FACT_PROVIDER, "")
+
+    @classmethod
+    def from_manifest(cls, manifest: Mapping[str, Any]) -> "Node":
+        """The row of a Node object."""
+        metadata = manifest["metadata"]
+        return cls(
+            name=metadata["name"],
+            uid=metadata.get("uid", ""),
+            labels=metadata.get("labels") or {},
+            allocatable=(manifest.get("status") or {}).get("allocatable") or {},
+            unschedulable=bool((manifest.get("spec") or {}).get("unschedulable")),
+        )
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """One of our objects, as its children refer to it."""
+
+    kind: str
+    name: str
+    uid: str = ""
+    namespace: str = ""
+    generation: int = 0
+    labels: Mapping[str, str] = {}
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """A SovereigntyPolicy."""
+
+    owner: Owner
+    spec: PolicySpec
+
+    @property
+    def name(self) -> str:
+        """The policy's name."""
+        return self.owner.name
+
+
+class SovereignModel(msgspec.Struct, frozen=True):
+    """A SovereignModel, with what is known of its weights."""
+
+    owner: Owner
+    spec: ModelSpec
+    artifact: Artifact | None = None
+    """Set once the weights that the spec names are imported, or found on an existing claim."""
+    parameters: Parameters | None = None
+    """The shape read from the weights, else what the spec states."""
+
+
+class InferencePool(msgspec.Struct, frozen=True):
+    """An InferencePool."""
+
+    owner: Owner
+    spec: PoolSpec
+
+
+class Runtime(msgspec.Struct, frozen=True):
+    """An InferenceRuntime."""
+
+    name: str
+    spec: RuntimeSpec
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the installation decides. The command line uses the defaults."""
+
+    operator_namespace: str = "sovereign-system"
+    operator_user: str = "system:serviceaccount:sovereign-system:sovereign-operator"
+    system_namespaces: tuple[str, ...] = ("kube-system", "kube-public", "kube-node-lease")
+    """Never governed, besides the operator's own."""
+    importer_image: str = ""
+    image_pull_secrets: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    mutating_admission: bool = True
+    """Whether the API server serves MutatingAdmissionPolicy v1."""
+
+    @property
+    def ungoverned_namespaces(self) -> tuple[str, ...]:
+        """Namespaces that no policy governs, sorted."""
+        return tuple(sorted({*self.system_namespaces, self.operator_namespace}))

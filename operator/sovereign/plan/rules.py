@@ -1,0 +1,49 @@
+"""The shape of admission rules before they become manifests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sovereign.plan.cel import Cel
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One rule: what must hold, and what is said when it does not."""
+
+    expression: Cel
+    message: str
+    """For when ``explanation`` cannot be computed. Begins with the policy's name."""
+    explanation: Cel | None = None
+    """A string expression that also says what was found."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry of ``spec.validations``."""
+        result = {"expression": self.expression.text, "message": self.message, "reason": "Forbidden"}
+        if self.explanation is not None:
+            result["messageExpression"] = self.explanation.text
+        return result
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What becomes one ValidatingAdmissionPolicy."""
+
+    suffix: str
+    """The end of its name."""
+    resources: tuple[dict[str, Any], ...]
+    validations: tuple[Validation, ...]
+    variables: tuple[tuple[str, Cel], ...] = ()
+    conditions: tuple[tuple[str, Cel], ...] = ()
+    """What must hold for the rules to be asked at all."""
+
+
+def resources(group: str, version: str, operations: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """One entry of ``resourceRules``."""
+    return {
+        "apiGroups": [group],
+        "apiVersions": [version],
+        "operations": list(operations),
+        "resources": list(names),
+        "scope": "*",
+    }
