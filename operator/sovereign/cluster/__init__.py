@@ -1,0 +1,1 @@
+"""I/O with the API server: client, caches, queue, apply, status, events, lease."""

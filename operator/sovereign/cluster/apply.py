@@ -1,0 +1,123 @@
+"""Writing children: server-side apply where there is a difference, nothing where there is none."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from sovereign.api.meta import FIELD_MANAGER
+from sovereign.cluster.client import APPLY, ApiError, Client
+from sovereign.cluster.difference import Difference, contains, difference, fingerprint
+from sovereign.cluster.reflector import Reflector
+from sovereign.cluster.resources import BY_KIND
+from sovereign.cluster.rows import Child, governed, owner_of
+
+logger = logging.getLogger(__name__)
+_PARAMS: Final = {"fieldManager": FIELD_MANAGER}
+_FORCE: Final = {"fieldManager": FIELD_MANAGER, "force": "true"}
+Caches = dict[str, Reflector[Child]]
+
+
+class ChildConflict(Exception):
+    """An object with a child's name exists, and is not the operator's."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What ``apply`` did to one child."""
+
+    kind: str
+    name: str
+    did: Difference
+
+
+async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Written:
+    """Make one child what ``desired`` says, with the fewest requests.
+
+    Raises:
+        ChildConflict: somebody else's object has the child's name.
+        ApiError: the API server refused.
+    """
+    kind = desired["kind"]
+    metadata = desired["metadata"]
+    cache = caches[kind]
+    row = cache.rows.get((metadata.get("namespace", ""), metadata["name"]))
+    wanted = fingerprint(desired)
+    todo = difference(desired, wanted, row)
+    if todo is Difference.NONE:
+        return Written(kind, metadata["name"], todo)
+    path = BY_KIND[kind].path(metadata.get("namespace", ""), metadata["name"])
+    if todo is Difference.CREATE:
+        stored = await _create(client, path, desired)
+    else:
+        stored = await client.patch(path, desired, kind=APPLY, params=_FORCE)
+        if row is not None and row.foreign:
+            stored = await _without_foreign_fields(client, path, desired, stored)
+    cache.put(stored)
+    _agree(cache, desired, wanted)
+    return Written(kind, metadata["name"], todo)
+
+
+async def _create(client: Client, path: str, desired: dict[str, Any]) -> dict[str, Any]:
+    """Apply without force, so that an object of somebody else is left alone."""
+    try:
+        return await client.patch(path, desired, kind=APPLY, params=_PARAMS)
+    except ApiError as error:
+        if not error.conflict:
+            raise
+    existing = await client.get(path)
+    ours = owner_of(desired["metadata"])
+    if ours is None or owner_of(existing["metadata"]) != ours:
+        metadata = desired["metadata"]
+        raise ChildConflict(
+            f"{desired['kind']} {metadata.get('namespace', '')}/{metadata['name']} exists and was not made by this operator; "
+            "rename or remove it"
+        )
+    return await client.patch(path, desired, kind=APPLY, params=_FORCE)
+
+
+async def _without_foreign_fields(
+    client: Client, path: str, desired: dict[str, Any], stored: dict[str, Any]
+) -> dict[str, Any]:
+    """Replace the object by what is planned. Applying cannot take away what another writer added.
+
+    Everything that is planned is in place already, so the replacement only removes: no field gets a second owner.
+    """
+    replacement = {key: value for key, value in desired.items() if key != "metadata"}
+    replacement["metadata"] = {
+        key: value for key, value in stored["metadata"].items() if key not in ("generation", "creationTimestamp")
+    }
+    live_spec = stored.get("spec") or {}
+    spec = dict(replacement.get("spec") or {})
+    for kept in ("replicas", "clusterIP", "clusterIPs"):
+        if kept in live_spec and kept not in spec:
+            spec[kept] = live_spec[kept]
+    replacement["spec"] = spec
+    return await client.replace(path, replacement, params=_PARAMS)
+
+
+def _agree(cache: Reflector[Child], desired: dict[str, Any], wanted: bytes) -> None:
+    """Remember that the stored object is what was planned, or warn that the API server left something out."""
+    metadata = desired["metadata"]
+    row = cache.rows.get((metadata.get("namespace", ""), metadata["name"]))
+    if row is None or row.live is None:
+        return
+    if not _stored_as_meant(row, desired):
+        logger.warning("The API server did not store all of %s %s as planned", desired["kind"], metadata["name"])
+    row.agreed = (wanted, row.digest)
+    row.live = None
+
+
+def _stored_as_meant(row: Child, desired: dict[str, Any]) -> bool:
+    return row.live is not None and contains(orjson.loads(row.live), governed(desired))
+
+
+async def delete(client: Client, row: Child) -> None:
+    """Delete one child, unless it has been replaced by another of the same name; what depends on it goes in the background."""
+    path = BY_KIND[row.kind].path(row.namespace, row.name)
+    try:
+        await client.delete(path, {"propagationPolicy": "Background", "preconditions": {"uid": row.uid}})
+    except ApiError as error:
+        if not (error.not_found or error.conflict):
+            raise

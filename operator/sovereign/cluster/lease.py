@@ -1,0 +1,130 @@
+"""Leader election on a coordination.k8s.io Lease.
+
+As in client-go: a holder renews every ``RETRY`` seconds and gives up when it could not for ``RENEW_DEADLINE``; others take the lease over
+when they have seen no renewal for ``DURATION`` by their own monotonic clocks, so wrong wall clocks do no harm. The holder's
+deadline is shorter than the lease, so it has stopped before another may begin.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import aiohttp
+
+from sovereign.cluster.client import ApiError, Client
+from sovereign.cluster.resources import LEASES
+
+logger = logging.getLogger(__name__)
+DURATION: Final = 15.0
+RENEW_DEADLINE: Final = 10.0
+RETRY: Final = 2.0
+
+
+class Lease:
+    """One candidate's view of the lease."""
+
+    def __init__(self, client: Client, namespace: str, name: str, identity: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+        self.identity = identity
+        self.leading = asyncio.Event()
+        self.holder = ""
+        self._seen: tuple[str, str] = ("", "")
+        self._seen_at = 0.0
+        self._transitions = 0
+
+    async def run(self, lost: Callable[[], None]) -> None:
+        """Take the lease and keep it; calls ``lost`` when it could not be kept. Ends only then, or when cancelled."""
+        loop = asyncio.get_running_loop()
+        while not await self._attempt(RENEW_DEADLINE):  # noqa: ASYNC110 - the API server has to be asked
+            await asyncio.sleep(RETRY)
+        renewed = loop.time()
+        self.leading.set()
+        logger.info("Leading as %s", self.identity)
+        while True:
+            await asyncio.sleep(RETRY)
+            started = loop.time()
+            remaining = RENEW_DEADLINE - (started - renewed)
+            if remaining > 0 and await self._attempt(remaining):
+                renewed = started
+            elif loop.time() - renewed >= RENEW_DEADLINE or self.holder not in ("", self.identity):
+                break
+        self.leading.clear()
+        logger.error("Lost the lease to %s", self.holder or "nobody")
+        lost()
+
+    async def release(self) -> None:
+        """Give the lease up, so that a standby takes over at once."""
+        if not self.leading.is_set():
+            return
+        self.leading.clear()
+        try:
+            lease = await self._client.get(self._path(self._name))
+            if lease["spec"].get("holderIdentity") == self.identity:
+                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                await self._client.replace(self._path(self._name), lease)
+        except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            logger.info("The lease was not released and runs out by itself: %s", error)
+
+    async def _attempt(self, limit: float) -> bool:
+        """Take or renew the lease once, within ``limit`` seconds; whether this candidate holds it now."""
+        try:
+            async with asyncio.timeout(limit):
+                return await self._take_or_renew()
+        except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            logger.warning("The lease cannot be taken or renewed: %s", error)
+            return False
+
+    async def _take_or_renew(self) -> bool:
+        try:
+            lease = await self._client.get(self._path(self._name))
+        except ApiError as error:
+            if not error.not_found:
+                raise
+            return await self._write(None)
+        spec = lease.get("spec") or {}
+        self.holder = spec.get("holderIdentity") or ""
+        self._transitions = spec.get("leaseTransitions") or 0
+        if self.holder not in ("", self.identity) and not self._ran_out(spec):
+            return False
+        return await self._write(lease)
+
+    def _ran_out(self, spec: dict[str, Any]) -> bool:
+        """Whether the holder has not renewed for as long as the lease lasts, by our own clock."""
+        seen = (self.holder, spec.get("renewTime") or "")
+        now = asyncio.get_running_loop().time()
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, now
+            return False
+        return now - self._seen_at >= float(spec.get("leaseDurationSeconds") or DURATION)
+
+    async def _write(self, lease: dict[str, Any] | None) -> bool:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec: dict[str, Any] = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": int(DURATION),
+            "renewTime": now,
+        }
+        old = (lease or {}).get("spec") or {}
+        renewal = old.get("holderIdentity") == self.identity
+        spec["acquireTime"] = old.get("acquireTime", now) if renewal else now
+        spec["leaseTransitions"] = self._transitions + (0 if renewal or lease is None else 1)
+        try:
+            if lease is None:
+                metadata = {"name": self._name, "namespace": self._namespace}
+                body = {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata, "spec": spec}
+                await self._client.create(self._path(), body)
+            else:
+                await self._client.replace(self._path(self._name), lease | {"spec": spec})
+        except ApiError as error:
+            if error.conflict:
+                return False
+            raise
+        self.holder = self.identity
+        return True
+
+    def _path(self, name: str = "") -> str:
+        return LEASES.path(self._namespace, name)

@@ -1,0 +1,69 @@
+"""Prometheus metrics; names after controller-runtime's conventions where the meaning is the same."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+REGISTRY: Final = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+RECONCILES: Final = Counter(
+    "controller_runtime_reconcile_total",
+    "Reconciliations by controller and result.",
+    ["controller", "result"],
+    registry=REGISTRY,
+)
+RECONCILE_ERRORS: Final = Counter(
+    "controller_runtime_reconcile_errors_total",
+    "Failed reconciliations by controller.",
+    ["controller"],
+    registry=REGISTRY,
+)
+RECONCILE_SECONDS: Final = Histogram(
+    "controller_runtime_reconcile_time_seconds",
+    "Seconds per reconciliation by controller.",
+    ["controller"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    registry=REGISTRY,
+)
+ACTIVE_WORKERS: Final = Gauge(
+    "controller_runtime_active_workers", "Workers that are busy.", ["controller"], registry=REGISTRY
+)
+QUEUE_DEPTH: Final = Gauge("workqueue_depth", "Keys that wait.", ["name"], registry=REGISTRY)
+QUEUE_ADDS: Final = Gauge("workqueue_adds", "Keys that were added since the start.", ["name"], registry=REGISTRY)
+QUEUE_RETRIES: Final = Counter(
+    "workqueue_retries_total", "Keys that were added again after an error.", ["name"], registry=REGISTRY
+)
+REQUESTS: Final = Counter(
+    "rest_client_requests_total", "Requests to the API server.", ["method", "code"], registry=REGISTRY
+)
+LEADING: Final = Gauge("leader_election_master_status", "1 on the leader, 0 on standbys.", ["name"], registry=REGISTRY)
+APPROVED_NODES: Final = Gauge(
+    "sovereign_approved_nodes", "Nodes that a policy approves.", ["policy"], registry=REGISTRY
+)
+REJECTED_NODES: Final = Gauge(
+    "sovereign_rejected_nodes", "Nodes that a policy rejects, by rule.", ["policy", "rule"], registry=REGISTRY
+)
+VIOLATIONS: Final = Gauge("sovereign_violations", "Pods that stand where they may not.", ["policy"], registry=REGISTRY)
+ENFORCEMENT: Final = Gauge(
+    "sovereign_enforcement_state",
+    "1 when the policy's admission objects are in place and deny.",
+    ["policy"],
+    registry=REGISTRY,
+)
+REPAIRS: Final = Counter("sovereign_repairs_total", "Steps of repair by action.", ["action"], registry=REGISTRY)
+DRIFT: Final = Counter(
+    "sovereign_drift_repairs_total", "Children that were put back, by kind.", ["kind"], registry=REGISTRY
+)
+REPAIR_SECONDS: Final = Histogram(
+    "sovereign_repair_seconds",
+    "Seconds from noticing a pod in the wrong place until it was out of the endpoints, and until it was gone.",
+    ["step"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300),
+    registry=REGISTRY,
+)
+
+
+def observe_request(method: str, status: int) -> None:
+    """Count one request to the API server."""
+    REQUESTS.labels(method, str(status)).inc()

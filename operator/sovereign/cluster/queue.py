@@ -1,0 +1,121 @@
+"""A deduplicating work queue with per-key back-off.
+
+The contract is that of client-go's workqueue: a key that is added while it is processed is processed once more afterwards, never
+twice at the same time; many adds before processing are one.
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+BASE_DELAY: Final = 0.2
+MAX_DELAY: Final = 60.0
+
+
+class Key(NamedTuple):
+    """What is to be reconciled."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.namespace}/{self.name}" if self.namespace else f"{self.kind}/{self.name}"
+
+
+class Queue:
+    """Keys waiting to be reconciled."""
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._ready: deque[Key] = deque()
+        self._queued: set[Key] = set()
+        self._active: set[Key] = set()
+        self._again: set[Key] = set()
+        self._due: dict[Key, float] = {}
+        self._delayed: list[tuple[float, Key]] = []
+        self._failures: dict[Key, int] = {}
+        self._wake = asyncio.Event()
+        self.adds = 0
+
+    def __len__(self) -> int:
+        return len(self._queued)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is queued or being processed (delayed keys do not count)."""
+        return not self._queued and not self._active
+
+    def add(self, key: Key, *, first: bool = False) -> None:
+        """Queue ``key``; ``first`` puts it before all others (repairs)."""
+        if key in self._queued:
+            return
+        if key in self._active:
+            self._again.add(key)
+            return
+        self.adds += 1
+        self._queued.add(key)
+        if first:
+            self._ready.appendleft(key)
+        else:
+            self._ready.append(key)
+        self._wake.set()
+
+    def add_after(self, key: Key, delay: float) -> None:
+        """Queue ``key`` in ``delay`` seconds; the earliest of several such calls counts."""
+        due = self._clock() + delay
+        if self._due.get(key, due + 1) <= due:
+            return
+        self._due[key] = due
+        heapq.heappush(self._delayed, (due, key))
+        self._wake.set()
+
+    def retry(self, key: Key) -> float:
+        """Queue ``key`` after its back-off, which doubles with each call; returns the delay in seconds."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        delay = min(BASE_DELAY * float(2 ** min(failures, 20)), MAX_DELAY)
+        self.add_after(key, delay)
+        return delay
+
+    def forget(self, key: Key) -> None:
+        """Begin the back-off of ``key`` anew, after a success."""
+        self._failures.pop(key, None)
+
+    async def get(self) -> Key:
+        """The next key. Call ``done`` when it has been processed."""
+        while True:
+            timeout = self._release_due()
+            if self._ready:
+                key = self._ready.popleft()
+                self._queued.discard(key)
+                self._active.add(key)
+                return key
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def done(self, key: Key) -> None:
+        """``key`` has been processed."""
+        self._active.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+
+    def _release_due(self) -> float | None:
+        """Move delayed keys whose time has come; returns the seconds until the next, or None."""
+        now = self._clock()
+        while self._delayed:
+            due, key = self._delayed[0]
+            if due > now:
+                return due - now
+            heapq.heappop(self._delayed)
+            if self._due.get(key) == due:
+                del self._due[key]
+                self.add(key)
+        return None

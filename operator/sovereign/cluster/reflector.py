@@ -1,0 +1,159 @@
+"""A cache of one collection, kept current by list and watch.
+
+Paginated list, then watch with bookmarks, resumed from the last resourceVersion. A version that is too old (410) leads to another
+list, and what is gone by then is reported as deleted: a deletion in a gap is never lost.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import aiohttp
+
+from sovereign.cluster.client import ApiError, Client
+from sovereign.cluster.resources import Resource
+
+logger = logging.getLogger(__name__)
+PAGE: Final = 500
+MAX_BACKOFF: Final = 30.0
+Name = tuple[str, str]
+
+
+class Row(Protocol):
+    """What every cached row has."""
+
+    @property
+    def namespace(self) -> str:
+        """Namespace, or nothing."""
+
+    @property
+    def name(self) -> str:
+        """Name."""
+
+    @property
+    def version(self) -> int:
+        """resourceVersion."""
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Reflector(Generic[R]):
+    """The rows of a collection by (namespace, name).
+
+    ``changed(old, new)`` is called for each difference: ``old`` is None for a new object, ``new`` is None for one that is gone.
+    ``inherit(old, new)`` may carry over what is known of an object to its next row.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        decode: Callable[[dict[str, Any]], R],
+        changed: Callable[[R | None, R | None], None],
+        *,
+        selector: str = "",
+        inherit: Callable[[R, R], None] | None = None,
+    ) -> None:
+        self._client = client
+        self.resource = resource
+        self._decode = decode
+        self._changed = changed
+        self._inherit = inherit
+        self._params = {"labelSelector": selector} if selector else {}
+        self.rows: dict[Name, R] = {}
+        self.synced = asyncio.Event()
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        failures = 0
+        while True:
+            try:
+                version = await self._list()
+                failures = 0
+                self.synced.set()
+                await self._watch(version)
+            except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+                expired = isinstance(error, ApiError) and error.expired
+                failures = 0 if expired else failures + 1
+                if not expired:
+                    logger.warning("Cannot list %s, trying again: %s", self.resource.plural, error)
+            await asyncio.sleep(_backoff(failures))
+
+    def put(self, manifest: dict[str, Any]) -> None:
+        """Take in an object that was read or written elsewhere, unless a newer one is known."""
+        self._store(self._decode(manifest))
+
+    def _store(self, row: R) -> None:
+        """Keep ``row``, unless it is as old as what is known already (our own write comes back as an event)."""
+        old = self.rows.get((row.namespace, row.name))
+        if old is not None and old.version >= row.version:
+            return
+        if old is not None and self._inherit is not None:
+            self._inherit(old, row)
+        self.rows[(row.namespace, row.name)] = row
+        self._changed(old, row)
+
+    def _remove(self, name: Name) -> None:
+        old = self.rows.pop(name, None)
+        if old is not None:
+            self._changed(old, None)
+
+    async def _list(self) -> str:
+        """Read the whole collection; returns its resourceVersion."""
+        seen: set[Name] = set()
+        params = self._params | {"limit": str(PAGE)}
+        while True:
+            page = await self._client.get(self.resource.path(), params)
+            for item in page["items"]:
+                row = self._decode(item)
+                seen.add((row.namespace, row.name))
+                self._store(row)
+            token = page["metadata"].get("continue")
+            if not token:
+                break
+            params["continue"] = token
+        for name in [name for name in self.rows if name not in seen]:
+            self._remove(name)
+        return str(page["metadata"]["resourceVersion"])
+
+    async def _watch(self, version: str) -> None:
+        """Follow changes from ``version``; reconnects until the version is too old, which raises ApiError 410."""
+        failures = 0
+        while True:
+            params = self._params | {
+                "resourceVersion": version,
+                "allowWatchBookmarks": "true",
+                "timeoutSeconds": str(random.randint(300, 600)),  # noqa: S311 - spreads reconnections
+            }
+            try:
+                async for event in self._client.watch(self.resource.path(), params):
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    self._take(event)
+                    failures = 0
+            except ApiError as error:
+                if error.expired:
+                    raise
+                failures += 1
+                logger.warning("Watch of %s refused, trying again: %s", self.resource.plural, error)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                failures += 1
+                logger.info("Watch of %s broke off, resuming: %s", self.resource.plural, error)
+            await asyncio.sleep(_backoff(failures))
+
+    def _take(self, event: dict[str, Any]) -> None:
+        match event["type"]:
+            case "ADDED" | "MODIFIED":
+                self._store(self._decode(event["object"]))
+            case "DELETED":
+                metadata = event["object"]["metadata"]
+                self._remove((metadata.get("namespace", ""), metadata["name"]))
+
+
+def _backoff(failures: int) -> float:
+    """Seconds to wait after ``failures`` failures in a row, with jitter; nothing after none."""
+    if failures == 0:
+        return 0.0
+    return min(0.5 * float(2 ** min(failures, 10)), MAX_BACKOFF) * random.uniform(0.5, 1.0)  # noqa: S311

@@ -1,0 +1,239 @@
+"""What the caches hold of an object: small typed rows instead of 34 KB dictionaries."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from sovereign.api.meta import FIELD_MANAGER, LABEL_COMPLIANT, LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MODEL, LABEL_POOL
+
+Manifest = Mapping[str, Any]
+_VOLATILE: Final = frozenset({"status", "metadata"})
+_WRITTEN_BY_CLUSTER: Final = frozenset({"PersistentVolumeClaim", "Job", "ServiceAccount"})
+"""Kinds whose spec the cluster's own controllers fill in, or that have none: foreign fields are no drift there."""
+
+
+class OwnerKey(msgspec.Struct, frozen=True):
+    """The object of ours that a child belongs to."""
+
+    kind: str
+    name: str
+    uid: str = ""
+
+
+class JobState(msgspec.Struct, frozen=True):
+    """How a Job stands."""
+
+    active: int = 0
+    failed: int = 0
+    complete: bool = False
+    failure: str = ""
+    """Message of the Failed condition, when there is one."""
+
+
+class DeploymentState(msgspec.Struct, frozen=True):
+    """How a Deployment stands."""
+
+    observed: bool = False
+    """Whether its controller has seen the newest generation."""
+    replicas: int = 0
+    updated: int = 0
+    ready: int = 0
+    available: int = 0
+    failure: str = ""
+    """Message of ReplicaFailure, or of Progressing=False."""
+
+
+class Child(msgspec.Struct):
+    """An object that the operator made."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    version: int
+    owner: OwnerKey | None
+    digest: bytes
+    """Hash of everything the operator may have written."""
+    foreign: bool
+    """Whether another writer owns a field of the spec."""
+    deleting: bool
+    live: bytes | None
+    """JSON of what was hashed; kept only until it has been compared with what is wanted."""
+    state: JobState | DeploymentState | str | None = None
+    """A claim's state is its phase."""
+    agreed: tuple[bytes, bytes] | None = None
+    """(hash of the wanted manifest, digest) that were found to agree."""
+
+
+class Pod(msgspec.Struct, frozen=True):
+    """A pod, as far as the verifier and the statuses are concerned."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: int
+    node: str
+    pool: str
+    """The pool it serves, by its label."""
+    model: str
+    """The model it imports, by its labels."""
+    owner: OwnerKey | None
+    compliant: bool | None
+    """The label: True, False, or None when it is not there."""
+    phase: str
+    ready: bool
+    deleting: bool
+    finalizers: tuple[str, ...]
+    message: str
+    """Why it is not running: the scheduler's or kubelet's word."""
+    termination: str
+    """Termination message of its first container (the importer's result)."""
+
+
+def owner_of(metadata: Manifest) -> OwnerKey | None:
+    """The controller of an object."""
+    for reference in metadata.get("ownerReferences") or ():
+        if reference.get("controller"):
+            return OwnerKey(reference["kind"], reference["name"], reference["uid"])
+    return None
+
+
+def child(manifest: Manifest, kind: str) -> Child:
+    """The row of an object that carries our managed-by label."""
+    metadata = manifest["metadata"]
+    owner = owner_of(metadata)
+    if owner is None and kind == "PersistentVolumeClaim":
+        owner = OwnerKey("SovereignModel", (metadata.get("labels") or {}).get(LABEL_INSTANCE, ""))
+    live = orjson.dumps(governed(manifest), option=orjson.OPT_SORT_KEYS)
+    return Child(
+        kind=kind,
+        namespace=metadata.get("namespace", ""),
+        name=metadata["name"],
+        uid=metadata["uid"],
+        version=int(metadata["resourceVersion"]),
+        owner=owner,
+        digest=digest(live),
+        foreign=kind not in _WRITTEN_BY_CLUSTER and _foreign(metadata),
+        deleting="deletionTimestamp" in metadata,
+        live=live,
+        state=_state(manifest, kind),
+    )
+
+
+def digest(content: bytes) -> bytes:
+    """A short hash for comparing content within this process and against memory only."""
+    return hashlib.blake2b(content, digest_size=12).digest()
+
+
+def governed(manifest: Manifest) -> dict[str, Any]:
+    """What the operator may have written: labels, annotations, owners, and everything but metadata and status."""
+    metadata = manifest["metadata"]
+    result: dict[str, Any] = {key: value for key, value in manifest.items() if key not in _VOLATILE}
+    result.pop("apiVersion", None)
+    result.pop("kind", None)
+    kept: dict[str, Any] = {
+        key: metadata[key] for key in ("name", "namespace", "labels", "ownerReferences") if key in metadata
+    }
+    result["metadata"] = kept
+    return result
+
+
+def _foreign(metadata: Manifest) -> bool:
+    for entry in metadata.get("managedFields") or ():
+        if entry.get("manager") == FIELD_MANAGER or entry.get("subresource"):
+            continue
+        if "f:spec" in (entry.get("fieldsV1") or {}):
+            return True
+    return False
+
+
+def _state(manifest: Manifest, kind: str) -> JobState | DeploymentState | str | None:
+    status = manifest.get("status") or {}
+    match kind:
+        case "Deployment":
+            return _deployment(manifest, status)
+        case "Job":
+            conditions = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
+            failed = conditions.get("Failed")
+            return JobState(
+                active=status.get("active", 0),
+                failed=status.get("failed", 0),
+                complete="Complete" in conditions,
+                failure=(failed.get("message") or failed.get("reason") or "failed") if failed else "",
+            )
+        case "PersistentVolumeClaim":
+            return str(status.get("phase", "Pending"))
+    return None
+
+
+def _deployment(manifest: Manifest, status: Manifest) -> DeploymentState:
+    failure = ""
+    for condition in status.get("conditions") or ():
+        stuck = condition["type"] == "Progressing" and condition["status"] == "False"
+        if stuck or (condition["type"] == "ReplicaFailure" and condition["status"] == "True"):
+            failure = condition.get("message", "")
+    return DeploymentState(
+        observed=status.get("observedGeneration", 0) >= manifest["metadata"].get("generation", 0),
+        replicas=status.get("replicas", 0),
+        updated=status.get("updatedReplicas", 0),
+        ready=status.get("readyReplicas", 0),
+        available=status.get("availableReplicas", 0),
+        failure=failure,
+    )
+
+
+def pod(manifest: Manifest) -> Pod:
+    """The row of a pod."""
+    metadata, spec, status = manifest["metadata"], manifest["spec"], manifest.get("status") or {}
+    labels = metadata.get("labels") or {}
+    compliant = labels.get(LABEL_COMPLIANT)
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    return Pod(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        version=int(metadata["resourceVersion"]),
+        node=spec.get("nodeName", ""),
+        pool=labels.get(LABEL_POOL, ""),
+        model=labels.get(LABEL_MODEL, "") if labels.get(LABEL_COMPONENT) == "import" else "",
+        owner=owner_of(metadata),
+        compliant=None if compliant is None else compliant == "true",
+        phase=status.get("phase", "Pending"),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        deleting="deletionTimestamp" in metadata,
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        message=_why_not_running(status, conditions),
+        termination=_termination(status),
+    )
+
+
+def _why_not_running(status: Manifest, conditions: Manifest) -> str:
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return str(scheduled.get("message") or scheduled.get("reason") or "")
+    for container in status.get("containerStatuses") or ():
+        waiting = (container.get("state") or {}).get("waiting")
+        if waiting and waiting.get("reason") != "ContainerCreating":
+            return f"{waiting.get('reason', '')}: {waiting.get('message', '')}".rstrip(": ")
+    return ""
+
+
+def _termination(status: Manifest) -> str:
+    for container in status.get("containerStatuses") or ():
+        for state in ("state", "lastState"):
+            terminated = (container.get(state) or {}).get("terminated")
+            if terminated:
+                return str(terminated.get("message") or "")
+    return ""
+
+
+def inherit(old: Child, new: Child) -> None:
+    """Carry an agreement over to the next row of the same object, and drop the copy it makes needless."""
+    if old.uid != new.uid:
+        return
+    new.agreed = old.agreed
+    if new.agreed is not None and new.agreed[1] == new.digest and not new.foreign:
+        new.live = None

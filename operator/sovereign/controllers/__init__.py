@@ -1,0 +1,1 @@
+"""Reconciling: one module per kind, each a short sequence snapshot -> plan -> apply -> status."""

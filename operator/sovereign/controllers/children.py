@@ -1,0 +1,129 @@
+"""Bringing an object's children to what is planned, and reporting what came of it."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sovereign.api.conditions import Reason
+from sovereign.cluster import apply, status
+from sovereign.cluster.client import ApiError
+from sovereign.cluster.difference import Difference, fingerprint
+from sovereign.cluster.metrics import DRIFT
+from sovereign.cluster.queue import Key
+from sovereign.cluster.resources import BY_KIND
+from sovereign.controllers.context import Context
+from sovereign.controllers.store import Object
+from sovereign.plan.verdict import Verdict
+
+logger = logging.getLogger(__name__)
+CONCURRENCY = 8
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The result of applying a plan."""
+
+    written: tuple[apply.Written, ...]
+    failure: Verdict | None
+    """The first child that could not be written."""
+    retry: bool
+    """Whether trying again may help."""
+
+
+async def bring_about(
+    context: Context, item: Object, desired: Sequence[dict[str, Any]], *, keep: Sequence[str] = ()
+) -> Applied:
+    """Write the children that differ, then remove those that are not wanted any more, except kinds in ``keep``."""
+    drifted = _drifted(context, item, desired)
+    limit = asyncio.Semaphore(CONCURRENCY)
+
+    async def one(manifest: dict[str, Any]) -> apply.Written:
+        async with limit:
+            return await apply.apply(context.client, context.caches, manifest)
+
+    results = await asyncio.gather(*(one(manifest) for manifest in desired), return_exceptions=True)
+    written = tuple(result for result in results if isinstance(result, apply.Written))
+    failure, retry = _failure(desired, results)
+    if failure is None:
+        await _prune(context, item.key, desired, keep)
+    for result in written:
+        if (result.kind, result.name) in drifted and result.did in (Difference.APPLY, Difference.REPLACE):
+            DRIFT.labels(result.kind).inc()
+            context.tell(
+                item,
+                "Warning",
+                Reason.DRIFT_REPAIRED,
+                f"{result.kind} {result.name} was changed by somebody else and has been put back",
+            )
+    return Applied(written, failure, retry)
+
+
+def _drifted(context: Context, item: Object, desired: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
+    """Children that had been as they are wanted and are not any more, while what is wanted is the same."""
+    drifted = set()
+    for manifest in desired:
+        metadata = manifest["metadata"]
+        row = context.caches[manifest["kind"]].rows.get((metadata.get("namespace", ""), metadata["name"]))
+        if row is None or row.agreed is None or row.agreed[0] != fingerprint(manifest):
+            continue
+        if row.agreed[1] != row.digest or row.foreign:
+            drifted.add((manifest["kind"], metadata["name"]))
+    return drifted
+
+
+def _failure(desired: Sequence[dict[str, Any]], results: Sequence[object]) -> tuple[Verdict | None, bool]:
+    for manifest, result in zip(desired, results, strict=True):
+        if isinstance(result, apply.ChildConflict):
+            return Verdict(False, "children", Reason.CHILD_CONFLICT, str(result)), True
+        if isinstance(result, ApiError):
+            where = f"{manifest['kind']} {manifest['metadata']['name']}"
+            return Verdict(False, "children", Reason.APPLY_FAILED, f"{where}: {result.message or result.reason}"), True
+        if isinstance(result, BaseException):
+            raise result
+    return None, False
+
+
+async def _prune(context: Context, owner: Key, desired: Sequence[dict[str, Any]], keep: Sequence[str]) -> None:
+    wanted = {(m["kind"], m["metadata"].get("namespace", ""), m["metadata"]["name"]) for m in desired}
+    for name in sorted(context.store.children.get(owner, ())):
+        if tuple(name) in wanted or name.kind in keep:
+            continue
+        row = context.caches[name.kind].rows.get((name.namespace, name.name))
+        if row is not None and not row.deleting:
+            await apply.delete(context.client, row)
+
+
+async def gone(context: Context, item: Object) -> bool:
+    """Whether the object itself is gone, asked because a child of it vanished: a deletion may not have been noticed."""
+    try:
+        body = await context.client.get(BY_KIND[item.owner.kind].path(item.owner.namespace, item.owner.name))
+    except ApiError as error:
+        if error.not_found:
+            return True
+        raise
+    return bool(body["metadata"]["uid"] != item.owner.uid or "deletionTimestamp" in body["metadata"])
+
+
+async def write_status(
+    context: Context, item: Object, content: dict[str, Any], conditions: Sequence[status.Condition]
+) -> None:
+    """Write the status, if it changed, and remember it."""
+    new = status.with_conditions(item.status, item.owner.generation, conditions, content)
+    patch = status.changes(item.status, new)
+    if not patch:
+        return
+    owner = item.owner
+    try:
+        body = await status.write(context.client, owner.kind, owner.namespace, owner.name, patch)
+    except ApiError as error:
+        if error.not_found:
+            context.store.drop(item.key)
+            return
+        raise
+    known = context.store.objects.get(item.key)
+    if known is not None and known.owner.uid == body["metadata"]["uid"]:
+        known.status = body.get("status") or {}
+        if body["metadata"].get("generation", 0) == known.owner.generation:
+            known.version = max(known.version, int(body["metadata"]["resourceVersion"]))

@@ -1,0 +1,42 @@
+"""What every controller works with."""
+
+from dataclasses import dataclass
+
+from sovereign.api.conditions import Reason
+from sovereign.api.meta import API_VERSION
+from sovereign.cluster.apply import Caches
+from sovereign.cluster.client import Client
+from sovereign.cluster.events import Events, Severity, Subject
+from sovereign.cluster.queue import Key, Queue
+from sovereign.controllers.store import Object, Store
+from sovereign.plan.inventory import Settings
+
+
+@dataclass(frozen=True)
+class Context:
+    """The operator's parts."""
+
+    client: Client
+    store: Store
+    caches: Caches
+    queue: Queue
+    events: Events
+    settings: Settings
+
+    def tell(self, item: Object, severity: Severity, reason: Reason, message: str) -> None:
+        """Emit an Event about one of our objects."""
+        owner = item.owner
+        subject = Subject(API_VERSION, owner.kind, owner.namespace, owner.name, owner.uid)
+        self.events.emit(subject, severity, reason, message)
+
+
+@dataclass(frozen=True)
+class Later:
+    """A reconcile that wants to run again without anything having changed."""
+
+    seconds: float
+
+
+Outcome = Later | None
+
+__all__ = ["Context", "Key", "Later", "Outcome"]

@@ -1,0 +1,167 @@
+"""From what changed to what has to be reconciled. The only place that knows which depends on which."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from sovereign.cluster.queue import Key, Queue
+from sovereign.cluster.rows import Child, Pod
+from sovereign.controllers.store import MODEL, POD, POLICY, POOL, Store, decode
+from sovereign.plan.inventory import Node
+
+logger = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Takes events in, keeps the store, fills the queue. Never raises on account of an object."""
+
+    def __init__(self, store: Store, queue: Queue) -> None:
+        self._store = store
+        self._queue = queue
+        self.vanished: set[Key] = set()
+        """Owners of children that disappeared; they are looked up before the children are made again."""
+
+    def everything(self) -> None:
+        """Look at all that is known: at the start, and never again."""
+        for key in self._store.objects:
+            self._queue.add(key)
+        for pod in self._store.pods.values():
+            self._verify(pod)
+
+    # --- our kinds ----------------------------------------------------------------------------------
+
+    def ours(self, deleted: bool, body: Mapping[str, Any]) -> None:
+        """An object of one of our kinds was seen, or is gone."""
+        item = decode(body)
+        key = item.key
+        before = self._store.objects.get(key)
+        governed = set(self._store.governed_namespaces(key.name)) if key.kind == POLICY else set()
+        if deleted:
+            if not self._store.drop(key):
+                return
+        elif not self._store.put(item):
+            return
+        same = before is not None and before.owner == item.owner and before.deleting == item.deleting
+        if same and before is not None and before.status == item.status and not deleted:
+            return
+        self._queue.add(key)
+        if same and not deleted:
+            if key.kind == MODEL:
+                self._pools_of_model(key)
+            return
+        self._dependents(key, governed)
+
+    def _dependents(self, key: Key, governed_before: set[str]) -> None:
+        match key.kind:
+            case "SovereigntyPolicy":
+                self._policies()
+                for namespace in governed_before | set(self._store.governed_namespaces(key.name)):
+                    self._everything_in(namespace)
+            case "SovereignModel":
+                self._pools_of_model(key)
+            case "InferenceRuntime":
+                for other, item in self._store.objects.items():
+                    if other.kind == POOL and item.spec is not None and item.spec.runtime.name == key.name:
+                        self._queue.add(other)
+
+    def _pools_of_model(self, model: Key) -> None:
+        for key in self._store.in_namespace(model.namespace, POOL):
+            spec = self._store.objects[key].spec
+            if spec is not None and spec.model_ref.name == model.name:
+                self._queue.add(key)
+
+    def _policies(self) -> None:
+        for key in self._store.objects:
+            if key.kind == POLICY:
+                self._queue.add(key)
+
+    def _everything_in(self, namespace: str) -> None:
+        for key in self._store.in_namespace(namespace):
+            self._queue.add(key)
+        for place in self._store.pods_by_namespace.get(namespace, ()):
+            self._verify(self._store.pods[place])
+
+    # --- nodes and namespaces -----------------------------------------------------------------------
+
+    def node(self, deleted: bool, body: Mapping[str, Any]) -> None:
+        """A node was seen, or is gone. Heartbeats end here."""
+        node = Node.from_manifest(body)
+        changed = self._store.drop_node(node.name) if deleted else self._store.put_node(node)
+        if changed is None:
+            return
+        self._policies()
+        for place in tuple(self._store.pods_by_node.get(node.name, ())):
+            self._verify(self._store.pods[place])
+        for key, item in self._store.objects.items():
+            if key.kind == POOL and not item.deleting and changed & set(self._store.governance(key.namespace).names):
+                self._queue.add(key)
+
+    def namespace(self, deleted: bool, body: Mapping[str, Any]) -> None:
+        """A namespace was seen, or is gone."""
+        metadata = body["metadata"]
+        name = metadata["name"]
+        if deleted:
+            self._store.drop_namespace(name)
+        elif not self._store.put_namespace(name, dict(metadata.get("labels") or {})):
+            return
+        self._policies()
+        self._everything_in(name)
+
+    # --- pods and children --------------------------------------------------------------------------
+
+    def pod(self, old: Pod | None, new: Pod | None) -> None:
+        """A pod changed."""
+        self._store.put_pod(old, new)
+        if new is not None:
+            self._verify(new)
+        for pod in (old, new):
+            if pod is None:
+                continue
+            if pod.pool and _shows(old) != _shows(new):
+                self._add_known(Key(POOL, pod.namespace, pod.pool))
+            if pod.model:
+                self._add_known(Key(MODEL, pod.namespace, pod.model))
+        if old is not None and old.uid in self._store.violations and new is None:
+            self._store.violations.pop(old.uid, None)
+
+    def _verify(self, pod: Pod) -> None:
+        before = self._store.violations.get(pod.uid)
+        violation = self._store.verify(pod)
+        if violation is not None or (before is not None) or self._needs_label(pod):
+            self._queue.add(Key(POD, pod.namespace, pod.name), first=True)
+        if (violation is None) != (before is None):
+            self._policies()
+            if pod.pool:
+                self._add_known(Key(POOL, pod.namespace, pod.pool))
+
+    def _needs_label(self, pod: Pod) -> bool:
+        return bool(pod.pool and pod.compliant is None and pod.node and not pod.deleting)
+
+    def child(self, old: Child | None, new: Child | None) -> None:
+        """A child changed."""
+        owner = self._store.put_child(old, new)
+        if owner is None:
+            return
+        if old is not None and new is not None and _settled(old, new):
+            return
+        if new is None:
+            self.vanished.add(owner)
+            self._queue.add_after(owner, 0.2)
+        else:
+            self._queue.add(owner)
+
+    def _add_known(self, key: Key) -> None:
+        if key in self._store.objects:
+            self._queue.add(key)
+
+
+def _shows(pod: Pod | None) -> tuple[object, ...] | None:
+    """What of a pod is seen in its pool's status."""
+    return None if pod is None else (pod.uid, pod.node, pod.phase, pod.ready, pod.deleting, pod.message, pod.compliant)
+
+
+def _settled(old: Child, new: Child) -> bool:
+    """Whether nothing about a child changed that its owner has to look at."""
+    same = old.uid == new.uid and old.state == new.state and old.deleting == new.deleting
+    agreed = new.agreed is not None and new.agreed[1] == new.digest
+    return same and agreed and not new.foreign

@@ -1,0 +1,332 @@
+"""Reconciling a SovereignModel: bring its weights onto a claim, and say what is known of them."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from sovereign.api.conditions import (
+    IMPORTED,
+    LICENSE_ACCEPTED,
+    POLICY_ACCEPTED,
+    READY,
+    RECONCILING,
+    STALLED,
+    VERIFIED,
+    Reason,
+)
+from sovereign.api.model import Artifact, ModelSpec, Parameters
+from sovereign.cluster.queue import Key
+from sovereign.cluster.rows import JobState
+from sovereign.cluster.status import Condition, condition, now
+from sovereign.controllers import children
+from sovereign.controllers.context import Context, Outcome
+from sovereign.controllers.store import Object, Store
+from sovereign.plan import names
+from sovereign.plan.governance import Governance
+from sovereign.plan.inventory import SovereignModel
+from sovereign.plan.model import ModelPlan, existing_path, plan_model, published_path, source_hash
+from sovereign.plan.verdict import Verdict, first_failure
+
+_KEPT: Final = ("PersistentVolumeClaim",)
+
+
+class Result(msgspec.Struct, rename="camel", forbid_unknown_fields=False):
+    """What the importer leaves as its termination message."""
+
+    result: str = ""
+    reason: str = ""
+    message: str = ""
+    digest: str = ""
+    bytes: int = 0
+    files: int = 0
+    bytes_per_second: float = 0.0
+    bytes_done: int = 0
+    entrypoint: str = ""
+    architecture: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Import:
+    """How the import stands."""
+
+    done: bool | None
+    reason: Reason
+    message: str
+
+
+def artifact_of(item: Object, store: Store, caches: Any) -> Artifact | None:
+    """The imported weights, if the status records an import of what the spec says, onto the claim that is there now."""
+    recorded = item.status.get("artifact")
+    if not recorded or item.spec is None:
+        return None
+    artifact = Artifact.model_validate(recorded)
+    if artifact.source_hash != source_hash(item.spec):
+        return None
+    claim = caches["PersistentVolumeClaim"].rows.get((item.owner.namespace, artifact.claim))
+    if item.spec.source.uri.startswith("pvc://"):
+        return artifact
+    return artifact if claim is not None and claim.uid == artifact.claim_uid else None
+
+
+def parameters_of(item: Object) -> Parameters | None:
+    """The shape read from the weights; else what the spec states."""
+    read = item.status.get("parameters")
+    if read:
+        return Parameters.model_validate(read)
+    return item.spec.parameters if item.spec is not None else None
+
+
+def snapshot(item: Object, store: Store, caches: Any) -> SovereignModel:
+    """The model as the planning core sees it."""
+    return SovereignModel(item.owner, item.spec, artifact_of(item, store, caches), parameters_of(item))
+
+
+class ModelController:
+    """One reconcile of one model."""
+
+    def __init__(self, context: Context, vanished: set[Key]) -> None:
+        self._context = context
+        self._vanished = vanished
+
+    async def reconcile(self, key: Key) -> Outcome:
+        """Bring the children about, read the import's result, write the status."""
+        context = self._context
+        item = context.store.objects.get(key)
+        if item is None or item.deleting:
+            return None
+        if key in self._vanished:
+            if await children.gone(context, item):
+                return None
+            self._vanished.discard(key)
+        if item.spec is None:
+            await self._write(item, _invalid(item), None)
+            return None
+        await self._bring(item, context.store.governance(key.namespace))
+        return None
+
+    async def _bring(self, item: Object, governance: Governance) -> None:
+        context = self._context
+        model = snapshot(item, context.store, context.caches)
+        plan = plan_model(model, governance, context.settings)
+        artifact, parameters = model.artifact, None
+        if plan.existing and plan.blocking is None:
+            artifact = self._existing(item, plan)
+        elif artifact is None and plan.blocking is None:
+            artifact, parameters = self._finished(item, plan)
+            if artifact is not None:
+                plan = plan_model(msgspec.structs.replace(model, artifact=artifact), governance, context.settings)
+        applied = await children.bring_about(context, item, plan.children, keep=_KEPT)
+        conditions = _conditions(item, plan, artifact, self._import(item, plan, artifact), applied.failure)
+        content: dict[str, Any] = {"policies": list(governance.names)}
+        if artifact is not None:
+            content["artifact"] = artifact.model_dump(by_alias=True)
+        shape = parameters or parameters_of(item)
+        if shape is not None:
+            content["parameters"] = shape.model_dump(by_alias=True, exclude_none=True)
+        await self._write(item, conditions, content)
+        if applied.failure is not None:
+            context.queue.retry(item.key)
+
+    async def _write(self, item: Object, conditions: list[Condition], content: dict[str, Any] | None) -> None:
+        kept = {name: value for name, value in item.status.items() if name in ("artifact", "parameters", "policies")}
+        before = {entry["type"]: entry for entry in item.status.get("conditions") or ()}
+        await children.write_status(self._context, item, content if content is not None else kept, conditions)
+        self._announce(item, before, conditions)
+
+    def _announce(self, item: Object, before: dict[str, Condition], conditions: list[Condition]) -> None:
+        """An Event for each turn that the import takes for the worse, and for its end."""
+        for entry in conditions:
+            previous = before.get(entry["type"], {})
+            if (
+                entry["type"] not in (IMPORTED, POLICY_ACCEPTED, LICENSE_ACCEPTED)
+                or previous.get("reason") == entry["reason"]
+            ):
+                continue
+            if entry["status"] == "True" and entry["type"] == IMPORTED and previous:
+                self._context.tell(item, "Normal", Reason(entry["reason"]), entry["message"])
+            elif entry["status"] == "False" and entry["reason"] != Reason.IMPORTING:
+                self._context.tell(item, "Warning", Reason(entry["reason"]), entry["message"])
+
+    def _existing(self, item: Object, plan: ModelPlan) -> Artifact:
+        spec: ModelSpec = item.spec
+        recorded = artifact_of(item, self._context.store, self._context.caches)
+        return Artifact(
+            digest=spec.digest or "",
+            claim=plan.claim,
+            path=existing_path(spec),
+            source_hash=plan.source_hash,
+            imported_at=recorded.imported_at if recorded else now(),
+        )
+
+    def _finished(self, item: Object, plan: ModelPlan) -> tuple[Artifact | None, Parameters | None]:
+        """What the import job left behind, once it has succeeded and its result can be believed."""
+        job = self._job(item, plan)
+        if job is None or not job.complete:
+            return None, None
+        result = self._result(item, plan)
+        claim = self._context.caches["PersistentVolumeClaim"].rows.get((item.owner.namespace, plan.claim))
+        if result is None or result.result != "Imported" or claim is None:
+            return None, None
+        if item.spec.digest and result.digest != item.spec.digest:
+            return None, None
+        artifact = Artifact(
+            digest=result.digest,
+            claim=plan.claim,
+            claim_uid=claim.uid,
+            path=published_path(result.digest),
+            entrypoint=result.entrypoint,
+            source_hash=plan.source_hash,
+            bytes=result.bytes,
+            files=result.files,
+            imported_at=now(),
+        )
+        shape = Parameters.model_validate(result.architecture) if result.architecture else None
+        return artifact, shape
+
+    def _job(self, item: Object, plan: ModelPlan) -> JobState | None:
+        name = names.import_job(item.owner.name, plan.source_hash)
+        row = self._context.caches["Job"].rows.get((item.owner.namespace, name))
+        return row.state if row is not None and isinstance(row.state, JobState) else None
+
+    def _result(self, item: Object, plan: ModelPlan) -> Result | None:
+        """The newest termination message of the job's pods that can be read."""
+        job = names.import_job(item.owner.name, plan.source_hash)
+        pods = self._context.store.pods_of(item.key)
+        mine = [
+            pod
+            for pod in pods
+            if pod.owner is not None and pod.owner.kind == "Job" and pod.owner.name == job and pod.termination
+        ]
+        for pod in sorted(mine, key=lambda pod: pod.version, reverse=True):
+            try:
+                return msgspec.json.decode(pod.termination, type=Result)
+            except (msgspec.DecodeError, msgspec.ValidationError):
+                continue
+        return None
+
+    def _import(self, item: Object, plan: ModelPlan, artifact: Artifact | None) -> _Import:
+        if plan.existing:
+            return _Import(
+                True, Reason.EXISTING, f"the weights are expected on claim {plan.claim}; nothing was fetched"
+            )
+        if artifact is not None:
+            return _Import(
+                True, Reason.IMPORTED, f"{artifact.files} files, {artifact.bytes} bytes on claim {artifact.claim}"
+            )
+        if plan.blocking is not None:
+            return _Import(False, plan.blocking.reason, "not fetched: " + plan.blocking.message)
+        return self._under_way(item, plan)
+
+    def _under_way(self, item: Object, plan: ModelPlan) -> _Import:
+        name = names.import_job(item.owner.name, plan.source_hash)
+        job, result = self._job(item, plan), self._result(item, plan)
+        if job is not None and job.failure:
+            reason, why = _failure(result, job.failure)
+            return _Import(False, reason, f"{why}; mend the cause, then delete Job {name} to try again")
+        if job is not None and job.complete and result is None:
+            return _Import(
+                False,
+                Reason.IMPORTING,
+                f"Job {name} ended and its result is awaited; if its pod is gone, delete the Job to import again",
+            )
+        if job is not None and job.complete:
+            return _Import(
+                None,
+                Reason.NOT_VERIFIED,
+                f"what Job {name} imported is not what spec.digest says; delete the Job to import again",
+            )
+        message = f"Job {name} is fetching {item.spec.source.uri}"
+        if result is not None and result.result == "Failed":
+            message += (
+                f"; the last attempt ended with {result.reason}: {result.message}; {result.bytes_done} bytes are kept"
+            )
+        waiting = self._waiting(item, name)
+        return _Import(False, Reason.IMPORTING, f"{message}; {waiting}" if waiting else message)
+
+    def _waiting(self, item: Object, job: str) -> str:
+        """Why the job's pod does not run, in the scheduler's or kubelet's words."""
+        for pod in self._context.store.pods_of(item.key):
+            if pod.owner is not None and pod.owner.name == job and pod.message:
+                return pod.message
+        return ""
+
+
+def _failure(result: Result | None, job: str) -> tuple[Reason, str]:
+    if result is None or not result.reason:
+        return Reason.IMPORT_FAILED, job
+    known = Reason(result.reason) if result.reason in Reason._value2member_map_ else Reason.IMPORT_FAILED
+    return known, result.message
+
+
+def _invalid(item: Object) -> list[Condition]:
+    return [
+        condition(READY, False, Reason.INVALID_SPEC, item.problem),
+        condition(STALLED, True, Reason.INVALID_SPEC, item.problem),
+    ]
+
+
+def _conditions(
+    item: Object, plan: ModelPlan, artifact: Artifact | None, state: _Import, failure: Verdict | None
+) -> list[Condition]:
+    policy = first_failure(list(plan.verdicts))
+    blocking = plan.blocking or failure
+    result = [_ready(artifact, state, blocking)]
+    permanent = state.done is not True and state.reason is not Reason.IMPORTING
+    if blocking is not None or permanent:
+        result.append(
+            condition(
+                STALLED,
+                True,
+                blocking.reason if blocking else state.reason,
+                blocking.message if blocking else state.message,
+            )
+        )
+    elif artifact is None:
+        result.append(condition(RECONCILING, True, Reason.IMPORTING, state.message))
+    accepted = policy is None
+    result.append(
+        condition(
+            POLICY_ACCEPTED,
+            accepted,
+            Reason.POLICY_ACCEPTED if policy is None else policy.reason,
+            "" if policy is None else policy.message,
+        )
+    )
+    result.append(_license(plan.license))
+    result.append(condition(IMPORTED, state.done, state.reason, state.message))
+    result.append(_verified(item.spec, plan, artifact))
+    return result
+
+
+def _ready(artifact: Artifact | None, state: _Import, blocking: Verdict | None) -> Condition:
+    if blocking is not None:
+        return condition(READY, False, blocking.reason, blocking.message)
+    if artifact is None:
+        return condition(READY, False, state.reason, state.message)
+    return condition(READY, True, Reason.READY, state.message)
+
+
+def _license(verdict: Verdict) -> Condition:
+    if verdict.ok:
+        return condition(LICENSE_ACCEPTED, True, Reason.LICENSE_ACCEPTED, verdict.message)
+    return condition(LICENSE_ACCEPTED, False, verdict.reason, verdict.message)
+
+
+def _verified(spec: ModelSpec, plan: ModelPlan, artifact: Artifact | None) -> Condition:
+    if artifact is None:
+        return condition(VERIFIED, None, Reason.NOT_VERIFIED, "the weights are not imported")
+    if plan.existing:
+        return condition(
+            VERIFIED, None, Reason.NOT_VERIFIED, "weights on an existing claim are not hashed by the operator"
+        )
+    if spec.digest:
+        return condition(
+            VERIFIED, True, Reason.VERIFIED, f"every file has the size and SHA-256 of manifest {artifact.digest}"
+        )
+    return condition(
+        VERIFIED,
+        None,
+        Reason.DIGEST_NOT_PINNED,
+        f"set spec.digest to {artifact.digest} so that another import cannot bring something else",
+    )

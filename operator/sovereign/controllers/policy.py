@@ -1,0 +1,168 @@
+"""Reconciling a SovereigntyPolicy: admission objects, the approved label on nodes, closed namespaces, status."""
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from sovereign.api.conditions import ENFORCED, READY, STALLED, Reason
+from sovereign.api.meta import approved_label
+from sovereign.cluster import metrics
+from sovereign.cluster.client import ApiError
+from sovereign.cluster.queue import Key
+from sovereign.cluster.resources import NODES
+from sovereign.cluster.status import Condition, condition
+from sovereign.controllers import children
+from sovereign.controllers.context import Context, Outcome
+from sovereign.controllers.store import Object
+from sovereign.plan.inventory import Node, Policy
+from sovereign.plan.policy import PolicyPlan, plan_policy
+from sovereign.plan.verdict import Verdict
+
+logger = logging.getLogger(__name__)
+_REJECTIONS_SHOWN: Final = 20
+_NAMESPACES_SHOWN: Final = 100
+_ADMISSION: Final = (
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+)
+
+
+class PolicyController:
+    """One reconcile of one policy."""
+
+    def __init__(self, context: Context, vanished: set[Key]) -> None:
+        self._context = context
+        self._vanished = vanished
+
+    async def reconcile(self, key: Key) -> Outcome:
+        """Write the gate first, then the labels by which pods find through it, then the status."""
+        context = self._context
+        item = context.store.objects.get(key)
+        if item is None or item.deleting:
+            await self._clean_up(key.name)
+            return None
+        if key in self._vanished:
+            if await children.gone(context, item):
+                context.store.drop(key)
+                context.queue.add(key)
+                return None
+            self._vanished.discard(key)
+        policy = context.store.policy(key.name)
+        if item.spec is None or policy is None:
+            await self._invalid(item)
+            return None
+        plan = plan_policy(
+            policy, context.store.nodes.values(), context.store.namespaces, context.store.policies, context.settings
+        )
+        keep = () if plan.complete else _ADMISSION
+        applied = await children.bring_about(context, item, (*plan.admission, *plan.network), keep=keep)
+        await self._label(plan.node_label, plan.to_label, "true")
+        await self._label(plan.node_label, plan.to_unlabel, None)
+        conditions = self._conditions(item, policy, plan, applied.failure)
+        await children.write_status(context, item, self._content(key.name, plan), conditions)
+        self._measure(key.name, plan, conditions)
+        if applied.failure is not None:
+            context.queue.retry(key)
+        return None
+
+    async def _clean_up(self, name: str) -> None:
+        """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""
+        label = approved_label(name)
+        labelled = tuple(node.name for node in self._context.store.nodes.values() if label in node.labels)
+        await self._label(label, labelled, None)
+        for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT):
+            if (name,) in metric._metrics:  # noqa: SLF001 - the client has no public test for a label
+                metric.remove(name)
+
+    async def _label(self, label: str, nodes: tuple[str, ...], value: str | None) -> None:
+        limit = asyncio.Semaphore(children.CONCURRENCY)
+
+        async def one(name: str) -> None:
+            async with limit:
+                try:
+                    body = await self._context.client.patch(
+                        NODES.path(name=name), {"metadata": {"labels": {label: value}}}
+                    )
+                except ApiError as error:
+                    if not error.not_found:
+                        raise
+                    self._context.store.drop_node(name)
+                else:
+                    self._context.store.put_node(Node.from_manifest(body))
+
+        await asyncio.gather(*(one(name) for name in nodes))
+
+    async def _invalid(self, item: Object) -> None:
+        """Report what cannot be understood; the rules that are in force stay."""
+        kept = {name: value for name, value in item.status.items() if name not in ("conditions", "observedGeneration")}
+        conditions = [
+            condition(READY, False, Reason.INVALID_SPEC, item.problem),
+            condition(STALLED, True, Reason.INVALID_SPEC, item.problem),
+            condition(ENFORCED, None, Reason.INVALID_SPEC, "the last rules that could be understood stay in force"),
+        ]
+        await children.write_status(self._context, item, kept, conditions)
+        self._context.tell(item, "Warning", Reason.INVALID_SPEC, item.problem)
+
+    def _content(self, name: str, plan: PolicyPlan) -> dict[str, Any]:
+        return {
+            "jurisdictions": list(plan.jurisdictions),
+            "approvedNodes": len(plan.approved),
+            "rejectedNodes": len(plan.rejections),
+            "rejections": [
+                {"node": node, "rule": verdict.rule, "found": verdict.found[:256]}
+                for node, verdict in plan.rejections[:_REJECTIONS_SHOWN]
+            ],
+            "namespaces": list(plan.namespaces[:_NAMESPACES_SHOWN]),
+            "governedNamespaces": len(plan.namespaces),
+            "violations": {"current": self._violations(name)},
+        }
+
+    def _violations(self, name: str) -> int:
+        return sum(name in violation.policies for violation in self._context.store.violations.values())
+
+    def _conditions(self, item: Object, policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> list[Condition]:
+        problem = failure or next((v for v in plan.verdicts if v.reason is not Reason.NO_APPROVED_NODE), None)
+        nowhere = next((v for v in plan.verdicts if v.reason is Reason.NO_APPROVED_NODE), None)
+        result = [_ready(plan, problem, nowhere)]
+        if problem is not None:
+            result.append(condition(STALLED, True, problem.reason, problem.message))
+            self._context.tell(item, "Warning", problem.reason, problem.message)
+        elif nowhere is not None:
+            self._context.tell(item, "Warning", nowhere.reason, nowhere.message)
+        return [*result, _enforced(policy, plan, failure)]
+
+    def _measure(self, name: str, plan: PolicyPlan, conditions: list[Condition]) -> None:
+        metrics.APPROVED_NODES.labels(name).set(len(plan.approved))
+        metrics.VIOLATIONS.labels(name).set(self._violations(name))
+        enforced = any(entry["type"] == ENFORCED and entry["status"] == "True" for entry in conditions)
+        metrics.ENFORCEMENT.labels(name).set(float(enforced))
+
+
+def _ready(plan: PolicyPlan, problem: Verdict | None, nowhere: Verdict | None) -> Condition:
+    if problem is not None:
+        return condition(READY, False, problem.reason, problem.message)
+    if nowhere is not None:
+        return condition(READY, False, nowhere.reason, nowhere.message)
+    return condition(
+        READY,
+        True,
+        Reason.READY,
+        f"{len(plan.approved)} nodes are approved, {len(plan.rejections)} are not; {len(plan.namespaces)} namespaces are governed",
+    )
+
+
+def _enforced(policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> Condition:
+    if failure is not None:
+        return condition(ENFORCED, False, failure.reason, failure.message)
+    if not plan.complete:
+        return condition(ENFORCED, False, Reason.TOO_MANY_NODES, "the rules in force are older than the policy")
+    if policy.spec.enforcement == "Audit":
+        return condition(
+            ENFORCED,
+            False,
+            Reason.AUDIT_ONLY,
+            "the policy only reports; set spec.enforcement to Enforce to refuse and repair",
+        )
+    return condition(ENFORCED, True, Reason.ENFORCED, "the admission objects are in place")

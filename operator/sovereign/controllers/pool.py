@@ -1,0 +1,259 @@
+"""Reconciling an InferencePool: serve an imported model on lawful nodes, and say where it stands."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from sovereign.api.conditions import (
+    AVAILABLE,
+    NETWORK_ENFORCED,
+    PLACEMENT_VERIFIED,
+    POLICY_ACCEPTED,
+    READY,
+    RECONCILING,
+    SIZED,
+    STALLED,
+    Reason,
+)
+from sovereign.cluster.queue import Key
+from sovereign.cluster.rows import DeploymentState, Pod
+from sovereign.cluster.status import Condition, condition
+from sovereign.controllers import children, model
+from sovereign.controllers.context import Context, Outcome
+from sovereign.controllers.store import MODEL, RUNTIME, Object
+from sovereign.plan.governance import Governance
+from sovereign.plan.inventory import InferencePool, Runtime, SovereignModel
+from sovereign.plan.placement import explain_none
+from sovereign.plan.pool import PoolPlan, plan_pool
+from sovereign.plan.verdict import Verdict
+from sovereign.residency.verdicts import Violation
+
+_POLICY_REASONS = frozenset(
+    {
+        Reason.NO_POLICY,
+        Reason.IMAGE_NOT_ALLOWED,
+        Reason.OVERRIDE_NOT_ALLOWED,
+        Reason.PLACEMENT_NOT_ALLOWED,
+        Reason.FORMAT_NOT_ALLOWED,
+        Reason.EMPTY_INTERSECTION,
+        Reason.POLICY_CONFLICT,
+    }
+)
+
+
+class PoolController:
+    """One reconcile of one pool."""
+
+    def __init__(self, context: Context, vanished: set[Key]) -> None:
+        self._context = context
+        self._vanished = vanished
+
+    async def reconcile(self, key: Key) -> Outcome:
+        """Plan, bring the children about, write the status."""
+        context = self._context
+        item = context.store.objects.get(key)
+        if item is None or item.deleting:
+            return None
+        if key in self._vanished:
+            if await children.gone(context, item):
+                return None
+            self._vanished.discard(key)
+        if item.spec is None:
+            await self._invalid(item)
+            return None
+        governance = context.store.governance(key.namespace)
+        nodes = context.store.lawful_nodes(governance)
+        sizing = item.status.get("sizing") or {}
+        plan = plan_pool(
+            InferencePool(item.owner, item.spec),
+            self._model(key, item),
+            self._runtime(item),
+            governance,
+            nodes,
+            context.settings,
+            previous_gpus=sizing.get("gpus"),
+        )
+        failure: Verdict | None = None
+        if plan.children:
+            applied = await children.bring_about(context, item, plan.children)
+            failure = applied.failure
+        pods = context.store.pods_of(key)
+        conditions = self._conditions(item, plan, governance, pods, failure)
+        await children.write_status(context, item, self._content(item, plan, governance, pods), conditions)
+        self._announce(item, conditions)
+        if failure is not None:
+            context.queue.retry(key)
+        return None
+
+    async def _invalid(self, item: Object) -> None:
+        """Report what cannot be understood; what runs is left as it is."""
+        kept = {name: value for name, value in item.status.items() if name not in ("conditions", "observedGeneration")}
+        conditions = [
+            condition(READY, False, Reason.INVALID_SPEC, item.problem),
+            condition(STALLED, True, Reason.INVALID_SPEC, item.problem),
+        ]
+        await children.write_status(self._context, item, kept, conditions)
+
+    def _model(self, key: Key, item: Object) -> SovereignModel | None:
+        found = self._context.store.objects.get(Key(MODEL, key.namespace, item.spec.model_ref.name))
+        if found is None or found.spec is None:
+            return None
+        return model.snapshot(found, self._context.store, self._context.caches)
+
+    def _runtime(self, item: Object) -> Runtime | None:
+        name = item.spec.runtime.name
+        found = self._context.store.objects.get(Key(RUNTIME, "", name))
+        return None if found is None or found.spec is None else Runtime(name, found.spec)
+
+    def _deployment(self, item: Object) -> DeploymentState | None:
+        row = self._context.caches["Deployment"].rows.get((item.owner.namespace, item.owner.name))
+        return row.state if row is not None and isinstance(row.state, DeploymentState) else None
+
+    def _violations(self, pods: Sequence[Pod]) -> list[Violation]:
+        known = self._context.store.violations
+        return [known[pod.uid] for pod in pods if pod.uid in known]
+
+    # --- status -------------------------------------------------------------------------------------
+
+    def _content(self, item: Object, plan: PoolPlan, governance: Governance, pods: Sequence[Pod]) -> dict[str, Any]:
+        state = self._deployment(item) or DeploymentState()
+        content: dict[str, Any] = {
+            "replicas": state.replicas,
+            "readyReplicas": state.ready,
+            "selector": ",".join(f"{key}={value}" for key, value in sorted(plan.selector.items())),
+            "endpoint": plan.endpoint,
+            "placement": self._placement(pods),
+            "policies": list(governance.names),
+        }
+        if plan.sizing is not None:
+            content["sizing"] = plan.sizing.model_dump(by_alias=True)
+        return content
+
+    def _placement(self, pods: Sequence[Pod]) -> dict[str, Any]:
+        store = self._context.store
+        placed = [pod for pod in pods if pod.node and not pod.deleting]
+        unlawful = sum(pod.uid in store.violations for pod in placed)
+        regions: Counter[tuple[str, str]] = Counter()
+        for pod in placed:
+            node = store.nodes.get(pod.node)
+            regions[(node.region, node.jurisdiction) if node is not None else ("", "")] += 1
+        return {
+            "lawful": len(placed) - unlawful,
+            "unlawful": unlawful,
+            "byRegion": [
+                {"region": region, "jurisdiction": jurisdiction, "replicas": number}
+                for (region, jurisdiction), number in sorted(regions.items())[:64]
+            ],
+        }
+
+    def _conditions(
+        self, item: Object, plan: PoolPlan, governance: Governance, pods: Sequence[Pod], failure: Verdict | None
+    ) -> list[Condition]:
+        blocking = plan.blocking or failure
+        violations = self._violations(pods)
+        available = self._available(item, plan, governance, pods)
+        result = [_ready(item, blocking, plan.waiting, violations, available)]
+        if blocking is not None:
+            result.append(condition(STALLED, True, blocking.reason, blocking.message))
+        elif result[0]["status"] != "True":
+            result.append(condition(RECONCILING, True, Reason(result[0]["reason"]), result[0]["message"]))
+        result.append(_accepted(plan))
+        if not plan.children:
+            return [*result, condition(AVAILABLE, False, Reason(result[0]["reason"]), result[0]["message"])]
+        result.append(_sized(plan.sized))
+        result.append(_placement_verified(pods, violations))
+        result.append(
+            condition(
+                NETWORK_ENFORCED,
+                None,
+                Reason.NOT_PROBED,
+                "the network policies are in place; nothing has shown yet that the cluster's network plugin obeys them",
+            )
+        )
+        return [*result, available]
+
+    def _available(self, item: Object, plan: PoolPlan, governance: Governance, pods: Sequence[Pod]) -> Condition:
+        if item.spec.suspend:
+            return condition(AVAILABLE, False, Reason.SUSPENDED, "spec.suspend is true")
+        state = self._deployment(item)
+        wanted = plan.replicas if plan.replicas is not None else max(state.replicas if state else 0, 1)
+        if state is not None and state.observed and state.updated >= wanted and state.available >= wanted:
+            return condition(AVAILABLE, True, Reason.AVAILABLE, f"{state.available} of {wanted} replicas are ready")
+        ready = state.available if state is not None else 0
+        reason, why = self._why(plan, governance, pods, state)
+        return condition(
+            AVAILABLE, False, reason, f"{ready} of {wanted} replicas are ready" + (f"; {why}" if why else "")
+        )
+
+    def _why(
+        self, plan: PoolPlan, governance: Governance, pods: Sequence[Pod], state: DeploymentState | None
+    ) -> tuple[Reason, str]:
+        """The first reason for replicas that are missing: placement, then accelerators, then what the cluster says."""
+        store = self._context.store
+        lacking = next(
+            (
+                v
+                for v in plan.verdicts
+                if not v.ok and v.reason in (Reason.NO_APPROVED_NODE, Reason.INSUFFICIENT_ACCELERATORS)
+            ),
+            None,
+        )
+        if lacking is not None:
+            why = lacking.message
+            if lacking.reason is Reason.NO_APPROVED_NODE:
+                why = explain_none(store.nodes.values(), governance) or why
+            return lacking.reason, why
+        if state is not None and state.failure:
+            return Reason.UNAVAILABLE, state.failure
+        waiting = next((pod.message for pod in pods if pod.message), "")
+        return (Reason.UNAVAILABLE if waiting else Reason.PROGRESSING), waiting
+
+    def _announce(self, item: Object, conditions: Sequence[Condition]) -> None:
+        """A Warning when the pool is refused, or has nowhere to go."""
+        for entry in conditions:
+            refused = entry["type"] == STALLED
+            nowhere = entry["type"] == AVAILABLE and entry["reason"] == Reason.NO_APPROVED_NODE
+            if refused or nowhere:
+                self._context.tell(item, "Warning", Reason(entry["reason"]), entry["message"])
+
+
+def _ready(
+    item: Object,
+    blocking: Verdict | None,
+    waiting: Verdict | None,
+    violations: Sequence[Violation],
+    available: Condition,
+) -> Condition:
+    if blocking is not None:
+        return condition(READY, False, blocking.reason, blocking.message)
+    if waiting is not None:
+        return condition(READY, False, waiting.reason, waiting.message)
+    if violations:
+        return condition(READY, False, Reason.UNLAWFUL_PLACEMENT, violations[0].message)
+    if item.spec.suspend:
+        return condition(READY, True, Reason.SUSPENDED, "spec.suspend is true; nothing runs")
+    if available["status"] != "True":
+        return condition(READY, False, Reason(available["reason"]), available["message"])
+    return condition(READY, True, Reason.READY, available["message"])
+
+
+def _accepted(plan: PoolPlan) -> Condition:
+    refused = next((verdict for verdict in plan.verdicts if not verdict.ok and verdict.reason in _POLICY_REASONS), None)
+    if refused is not None:
+        return condition(POLICY_ACCEPTED, False, refused.reason, refused.message)
+    return condition(POLICY_ACCEPTED, True, Reason.POLICY_ACCEPTED)
+
+
+def _sized(verdict: Verdict) -> Condition:
+    if verdict.reason in (Reason.SIZE_UNKNOWN, Reason.COUNT_REQUIRED):
+        return condition(SIZED, None, verdict.reason, verdict.message)
+    return condition(SIZED, verdict.ok, verdict.reason, verdict.message)
+
+
+def _placement_verified(pods: Sequence[Pod], violations: Sequence[Violation]) -> Condition:
+    if violations:
+        message = f"{len(violations)} pods are where they may not be: {violations[0].message}"
+        return condition(PLACEMENT_VERIFIED, False, Reason.UNLAWFUL_PLACEMENT, message)
+    if not any(pod.node for pod in pods):
+        return condition(PLACEMENT_VERIFIED, None, Reason.PROGRESSING, "no pod has a node yet")
+    return condition(PLACEMENT_VERIFIED, True, Reason.PLACED, "every pod is on an approved node")

@@ -1,0 +1,275 @@
+"""Everything the operator knows, indexed for the questions that reconciling asks. No I/O; what changed is told to a listener."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from pydantic import ValidationError
+
+from sovereign.api.kinds import BY_KIND
+from sovereign.api.meta import FACT_DOMAIN
+from sovereign.cluster.queue import Key
+from sovereign.cluster.rows import Child, Pod
+from sovereign.plan.governance import Governance, govern
+from sovereign.plan.inventory import Node, Owner, Policy, Settings
+from sovereign.plan.placement import rejection
+from sovereign.residency.verdicts import Violation, judge
+
+POLICY: Final = "SovereigntyPolicy"
+MODEL: Final = "SovereignModel"
+POOL: Final = "InferencePool"
+RUNTIME: Final = "InferenceRuntime"
+POD: Final = "Pod"
+_APPROVED_SUFFIX: Final = f".{FACT_DOMAIN}/approved"
+
+
+class Object(msgspec.Struct):
+    """One of our objects."""
+
+    owner: Owner
+    spec: Any
+    """The typed spec, or None when it cannot be understood."""
+    problem: str
+    """Why it cannot be understood."""
+    status: dict[str, Any]
+    version: int
+    deleting: bool
+
+    @property
+    def key(self) -> Key:
+        """Its key in the queue."""
+        return Key(self.owner.kind, self.owner.namespace, self.owner.name)
+
+
+class ChildName(NamedTuple):
+    """A child in the caches."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+def decode(body: Mapping[str, Any]) -> Object:
+    """One of our objects as the API server sends it."""
+    metadata = body["metadata"]
+    kind = body["kind"]
+    owner = Owner(
+        kind=kind,
+        name=metadata["name"],
+        uid=metadata["uid"],
+        namespace=metadata.get("namespace", ""),
+        generation=metadata.get("generation", 0),
+        labels=dict(metadata.get("labels") or {}),
+    )
+    spec, problem = None, ""
+    try:
+        spec = BY_KIND[kind].parse(dict(body))
+    except ValidationError as error:
+        problem = "; ".join(_complaint(detail) for detail in error.errors()[:5])
+    return Object(
+        owner=owner,
+        spec=spec,
+        problem=problem,
+        status=dict(body.get("status") or {}),
+        version=int(metadata["resourceVersion"]),
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def _complaint(detail: Any) -> str:
+    where = ".".join(("spec", *(str(part) for part in detail["loc"])))
+    return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def belongs_to(pod: Pod) -> Key:
+    """The pool or model whose pod it is, by its labels; else an empty key."""
+    if pod.pool:
+        return Key(POOL, pod.namespace, pod.pool)
+    return Key(MODEL, pod.namespace, pod.model) if pod.model else Key("", "", "")
+
+
+class Store:
+    """The operator's view of the cluster."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.objects: dict[Key, Object] = {}
+        self.nodes: dict[str, Node] = {}
+        self.namespaces: dict[str, dict[str, str]] = {}
+        self.approved: dict[str, set[str]] = {}
+        self.violations: dict[str, Violation] = {}
+        """By pod UID."""
+        self.pods: dict[tuple[str, str], Pod] = {}
+        self.pods_by_node: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        self.pods_by_namespace: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._pods_by_key: defaultdict[Key, set[tuple[str, str]]] = defaultdict(set)
+        self.children: defaultdict[Key, set[ChildName]] = defaultdict(set)
+        self._by_namespace: defaultdict[str, set[Key]] = defaultdict(set)
+        self._policies: dict[str, Policy] = {}
+        self._governance: dict[str, Governance] = {}
+
+    # --- our kinds ----------------------------------------------------------------------------------
+
+    def put(self, item: Object) -> bool:
+        """Take in an object; False when it is no newer than what is known."""
+        key = item.key
+        known = self.objects.get(key)
+        if known is not None and known.owner.uid == item.owner.uid and known.version >= item.version:
+            return False
+        self.objects[key] = item
+        if item.owner.kind == POLICY:
+            self._put_policy(item)
+        else:
+            self._by_namespace[item.owner.namespace].add(key)
+        return True
+
+    def drop(self, key: Key) -> bool:
+        """Forget an object that is gone; False when it was not known."""
+        if self.objects.pop(key, None) is None:
+            return False
+        self._by_namespace[key.namespace].discard(key)
+        if key.kind == POLICY:
+            self._policies.pop(key.name, None)
+            self.approved.pop(key.name, None)
+            self._governance.clear()
+        return True
+
+    def _put_policy(self, item: Object) -> None:
+        name = item.owner.name
+        self._governance.clear()
+        if item.spec is None:
+            # What cannot be understood keeps governing as before; a new policy that cannot be understood approves nothing.
+            self.approved.setdefault(name, set())
+            return
+        policy = Policy(item.owner, item.spec)
+        self._policies[name] = policy
+        self.approved[name] = {node.name for node in self.nodes.values() if rejection(node, policy) is None}
+
+    @property
+    def policies(self) -> Iterable[Policy]:
+        """All policies that can be understood."""
+        return self._policies.values()
+
+    def policy(self, name: str) -> Policy | None:
+        """One policy."""
+        return self._policies.get(name)
+
+    def in_namespace(self, namespace: str, kind: str | None = None) -> list[Key]:
+        """Our objects in a namespace."""
+        return [key for key in self._by_namespace.get(namespace, ()) if kind is None or key.kind == kind]
+
+    # --- namespaces and nodes -----------------------------------------------------------------------
+
+    def put_namespace(self, name: str, labels: dict[str, str]) -> bool:
+        """Take in a namespace; False when its labels are as before."""
+        if self.namespaces.get(name) == labels:
+            return False
+        self.namespaces[name] = labels
+        self._governance.pop(name, None)
+        return True
+
+    def drop_namespace(self, name: str) -> None:
+        """Forget a namespace."""
+        self.namespaces.pop(name, None)
+        self._governance.pop(name, None)
+
+    def governance(self, namespace: str) -> Governance:
+        """The policies of a namespace."""
+        found = self._governance.get(namespace)
+        if found is None:
+            labels = self.namespaces.get(namespace, {})
+            found = self._governance[namespace] = govern(namespace, labels, self.policies, self.settings)
+        return found
+
+    def governed_namespaces(self, policy: str) -> list[str]:
+        """The namespaces that a policy governs."""
+        return [name for name in self.namespaces if policy in self.governance(name).names]
+
+    def put_node(self, node: Node) -> set[str] | None:
+        """Take in a node; the policies whose approval of it changed, or None when nothing that matters did."""
+        known = self.nodes.get(node.name)
+        if known == node:
+            return None
+        self.nodes[node.name] = node
+        return self._rejudge(node.name, node)
+
+    def drop_node(self, name: str) -> set[str] | None:
+        """Forget a node; the policies that had approved it, or None when it was not known."""
+        if self.nodes.pop(name, None) is None:
+            return None
+        return self._rejudge(name, None)
+
+    def _rejudge(self, name: str, node: Node | None) -> set[str]:
+        changed = set()
+        for policy in self._policies.values():
+            approved = self.approved[policy.name]
+            now = node is not None and rejection(node, policy) is None
+            if now != (name in approved):
+                changed.add(policy.name)
+                (approved.add if now else approved.discard)(name)
+        return changed
+
+    def lawful_nodes(self, governance: Governance) -> list[Node]:
+        """The nodes that all policies of a namespace approve, by name; none without a policy."""
+        if not governance.governed:
+            return []
+        sets = [self.approved.get(name, set()) for name in governance.names]
+        return [self.nodes[name] for name in sorted(set.intersection(*sets)) if name in self.nodes]
+
+    def labelled_policies(self) -> set[str]:
+        """The policies whose approved label some node carries."""
+        return {
+            key.removesuffix(_APPROVED_SUFFIX)
+            for node in self.nodes.values()
+            for key in node.labels
+            if key.endswith(_APPROVED_SUFFIX)
+        }
+
+    # --- pods and children --------------------------------------------------------------------------
+
+    def put_pod(self, old: Pod | None, new: Pod | None) -> None:
+        """Keep the indices of pods."""
+        if old is not None:
+            place = (old.namespace, old.name)
+            self.pods_by_node[old.node].discard(place)
+            self.pods_by_namespace[old.namespace].discard(place)
+            self._pods_by_key[belongs_to(old)].discard(place)
+            if new is None or new.uid != old.uid:
+                self.violations.pop(old.uid, None)
+            if new is None:
+                self.pods.pop(place, None)
+        if new is not None:
+            place = (new.namespace, new.name)
+            self.pods[place] = new
+            if new.node:
+                self.pods_by_node[new.node].add(place)
+            self.pods_by_namespace[new.namespace].add(place)
+            self._pods_by_key[belongs_to(new)].add(place)
+
+    def pods_of(self, key: Key) -> list[Pod]:
+        """The pods that serve a pool, or import a model, by name."""
+        return sorted((self.pods[place] for place in self._pods_by_key.get(key, ())), key=lambda pod: pod.name)
+
+    def verify(self, pod: Pod) -> Violation | None:
+        """Judge one pod, and remember what is wrong with it."""
+        violation = judge(pod, self.nodes.get(pod.node), self.governance(pod.namespace), self.approved)
+        if violation is None:
+            self.violations.pop(pod.uid, None)
+        else:
+            self.violations[pod.uid] = violation
+        return violation
+
+    def put_child(self, old: Child | None, new: Child | None) -> Key | None:
+        """Keep the index of children; returns the owner."""
+        row = new or old
+        if row is None or row.owner is None:
+            return None
+        namespace = "" if row.owner.kind == POLICY else row.namespace
+        owner = Key(row.owner.kind, namespace, row.owner.name)
+        name = ChildName(row.kind, row.namespace, row.name)
+        if new is None:
+            self.children[owner].discard(name)
+        else:
+            self.children[owner].add(name)
+        return owner

@@ -1,0 +1,60 @@
+"""kopf registrations, and nothing else: what kopf watches goes to the dispatcher.
+
+``on.event`` alone is used: no finalizers, annotations or progress are ever written to users' objects.
+"""
+
+from typing import Any
+
+import kopf
+
+from sovereign.api.kinds import KINDS
+from sovereign.api.meta import GROUP, VERSION
+from sovereign.cluster.connection import Connection
+from sovereign.controllers.dispatch import Dispatcher
+
+
+def registry(dispatcher: Dispatcher, connection: Connection) -> kopf.OperatorRegistry:
+    """A kopf registry that feeds ``dispatcher``."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    def login(**_: Any) -> kopf.ConnectionInfo:
+        connection.forget_token()
+        return kopf.ConnectionInfo(
+            server=connection.server,
+            ca_path=connection.ca_path,
+            insecure=connection.insecure,
+            token=connection.token,
+            certificate_path=connection.certificate_path,
+            private_key_path=connection.private_key_path,
+        )
+
+    async def ours(event: kopf.RawEvent, **_: Any) -> None:
+        dispatcher.ours(event["type"] == "DELETED", event["object"])
+
+    async def node(event: kopf.RawEvent, **_: Any) -> None:
+        dispatcher.node(event["type"] == "DELETED", event["object"])
+
+    async def namespace(event: kopf.RawEvent, **_: Any) -> None:
+        dispatcher.namespace(event["type"] == "DELETED", event["object"])
+
+    for kind in KINDS:
+        kopf.on.event(GROUP, VERSION, kind.plural, registry=handlers)(ours)
+    kopf.on.event("", "v1", "nodes", registry=handlers)(node)
+    kopf.on.event("", "v1", "namespaces", registry=handlers)(namespace)
+    return handlers
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf as a watcher only: no posting, no scanning, no peering, no storage on objects."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    chosen.scanning.disabled = True
+    chosen.peering.standalone = True
+    chosen.queueing.idle_timeout = 0.1
+    chosen.queueing.exit_timeout = 0.5
+    chosen.watching.inactivity_timeout = 900
+    chosen.watching.server_timeout = 600
+    chosen.watching.reconnect_backoff = 0.1
+    chosen.networking.request_timeout = 30
+    return chosen

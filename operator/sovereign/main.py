@@ -1,0 +1,115 @@
+"""``sovereign-operator``: the process."""
+
+import asyncio
+import gc
+import os
+import socket
+from typing import Annotated
+
+import typer
+import uvloop
+
+from sovereign import __version__
+from sovereign.cluster.connection import ConnectionUnavailable, connect, remove_temporary_files
+from sovereign.logs import LogFormat, configure
+from sovereign.operator import Operator, Options
+from sovereign.plan.inventory import Settings
+
+app = typer.Typer(
+    name="sovereign-operator",
+    help="The operator of sovereignai.io: serves open-weight models only where they may be.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def main() -> None:
+    """The operator of sovereignai.io."""
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+@app.command()
+def run(
+    namespace: Annotated[
+        str, typer.Option(envvar="SOVEREIGN_NAMESPACE", help="The operator's own namespace.")
+    ] = "sovereign-system",
+    pod_name: Annotated[
+        str, typer.Option(envvar="SOVEREIGN_POD_NAME", help="Identity in the lease. Default: host and process.")
+    ] = "",
+    lease_name: Annotated[
+        str, typer.Option(envvar="SOVEREIGN_LEASE_NAME", help="Name of the lease.")
+    ] = "sovereign-operator",
+    service_account: Annotated[
+        str, typer.Option(envvar="SOVEREIGN_SERVICE_ACCOUNT", help="The operator's own service account.")
+    ] = "sovereign-operator",
+    importer_image: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_IMPORTER_IMAGE", help="Image of import jobs, by digest; the operator's own image."
+        ),
+    ] = "",
+    image_pull_secrets: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_IMAGE_PULL_SECRETS", help="Pull secrets of import jobs and pools, comma-separated."
+        ),
+    ] = "",
+    system_namespaces: Annotated[
+        str,
+        typer.Option(envvar="SOVEREIGN_SYSTEM_NAMESPACES", help="Namespaces that are never governed, comma-separated."),
+    ] = "kube-system,kube-public,kube-node-lease",
+    cluster_domain: Annotated[
+        str, typer.Option(envvar="SOVEREIGN_CLUSTER_DOMAIN", help="DNS domain of the cluster.")
+    ] = "cluster.local",
+    workers: Annotated[
+        int, typer.Option(envvar="SOVEREIGN_WORKERS", min=1, max=64, help="Objects reconciled at once.")
+    ] = 8,
+    listen: Annotated[
+        str, typer.Option(envvar="SOVEREIGN_LISTEN", help="Address of /healthz, /readyz and /metrics.")
+    ] = "[::]:8080",
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="SOVEREIGN_LOG_FORMAT", help="json, or text for people.")
+    ] = LogFormat.JSON,
+    log_level: Annotated[
+        str, typer.Option(envvar="SOVEREIGN_LOG_LEVEL", help="DEBUG, INFO, WARNING or ERROR.")
+    ] = "INFO",
+    kubeconfig: Annotated[str, typer.Option(envvar="KUBECONFIG", help="Default: the pod's service account.")] = "",
+) -> None:
+    """Run until SIGTERM or SIGINT; exits within 5 s, with 1 when the lease was lost."""
+    configure(log_format, log_level)
+    settings = Settings(
+        operator_namespace=namespace,
+        operator_user=f"system:serviceaccount:{namespace}:{service_account}",
+        system_namespaces=_listed(system_namespaces),
+        importer_image=importer_image,
+        image_pull_secrets=_listed(image_pull_secrets),
+        cluster_domain=cluster_domain,
+    )
+    identity = pod_name or f"{socket.gethostname()}-{os.getpid()}"
+    options = Options(settings, identity, lease_name, workers, listen)
+    try:
+        connection = connect(kubeconfig or None)
+    except ConnectionUnavailable as error:
+        typer.echo(f"sovereign-operator: {error}", err=True)
+        raise typer.Exit(2) from error
+    gc.freeze()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            code = runner.run(Operator(connection, options).run())
+    finally:
+        remove_temporary_files()
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,212 @@
+"""The running operator: watches, caches, workers and the lease, put together and taken apart in order."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+import kopf
+import msgspec
+
+from sovereign import __version__, handlers
+from sovereign.api.meta import LABEL_MANAGED_BY, MANAGED_BY
+from sovereign.cluster import metrics, rows
+from sovereign.cluster.client import ApiError, Client
+from sovereign.cluster.connection import Connection
+from sovereign.cluster.endpoints import serve
+from sovereign.cluster.events import Events
+from sovereign.cluster.lease import Lease
+from sovereign.cluster.queue import Key, Queue
+from sovereign.cluster.reflector import Reflector
+from sovereign.cluster.resources import CHILDREN, MUTATING, NAMESPACES, NODES, OURS, PODS, Resource
+from sovereign.cluster.rows import Child, Pod
+from sovereign.controllers.context import Context
+from sovereign.controllers.dispatch import Dispatcher
+from sovereign.controllers.engine import Engine
+from sovereign.controllers.model import ModelController
+from sovereign.controllers.policy import PolicyController
+from sovereign.controllers.pool import PoolController
+from sovereign.controllers.repair import PodRepair
+from sovereign.controllers.store import MODEL, POD, POLICY, POOL, RUNTIME, Store
+from sovereign.plan.inventory import Node, Settings
+
+logger = logging.getLogger(__name__)
+CONNECT_RETRY: Final = 2.0
+DRAIN: Final = 3.0
+"""Seconds that reconciles in progress get at shutdown."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the process runs."""
+
+    settings: Settings
+    identity: str
+    lease_name: str
+    workers: int
+    listen: str
+
+
+class Operator:
+    """One operator process."""
+
+    def __init__(self, connection: Connection, options: Options) -> None:
+        self._connection = connection
+        self._options = options
+        self._stop = asyncio.Event()
+        self._synced = asyncio.Event()
+        self._failed = ""
+
+    async def run(self) -> int:
+        """Run until stopped; returns the exit code."""
+        client = Client(self._connection, f"sovereign-operator/{__version__}", metrics.observe_request)
+        endpoints = await serve(self._options.listen, lambda: self._failed, self._readiness)
+        try:
+            async with client:
+                return await self._run(client)
+        finally:
+            await endpoints.cleanup()
+
+    def _readiness(self) -> str:
+        return "" if self._synced.is_set() else "caches are not synced yet"
+
+    async def _run(self, client: Client) -> int:
+        settings = await self._discover(client)
+        store, queue = Store(settings), Queue()
+        dispatcher = Dispatcher(store, queue)
+        caches = {resource.kind: _children(client, resource, dispatcher) for resource in self._served(settings)}
+        pods: Reflector[Pod] = Reflector(client, PODS, rows.pod, dispatcher.pod)
+        context = Context(client, store, caches, queue, Events(client), settings)
+        lease = Lease(client, settings.operator_namespace, self._options.lease_name, self._options.identity)
+        metrics.LEADING.labels(self._options.lease_name).set_function(lambda: float(lease.leading.is_set()))
+        ready = asyncio.Event()
+        tasks = [
+            asyncio.create_task(self._watch(dispatcher, ready), name="kopf"),
+            asyncio.create_task(pods.run(), name="pods"),
+            *(asyncio.create_task(cache.run(), name=kind) for kind, cache in caches.items()),
+            asyncio.create_task(self._lead(context, dispatcher, lease, [pods, *caches.values()], ready), name="lead"),
+        ]
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        code = self._report(done - {stopping})
+        await _cancel([*tasks, stopping])
+        await context.events.drain()
+        await lease.release()
+        logger.info("Stopped")
+        return code
+
+    def _report(self, ended: Iterable[asyncio.Task[Any]]) -> int:
+        """Why it ended: 0 when asked to."""
+        for task in ended:
+            error = task.exception() if not task.cancelled() else None
+            if error is not None:
+                logger.error("%s failed", task.get_name(), exc_info=error)
+                return 1
+        return 1 if self._failed else 0
+
+    async def _discover(self, client: Client) -> Settings:
+        """Wait for the API server, and see what it serves."""
+        while True:
+            try:
+                served = await client.get("/apis/admissionregistration.k8s.io/v1")
+                break
+            except (aiohttp.ClientError, OSError, TimeoutError, ApiError) as error:
+                logger.warning("The API server at %s does not answer yet: %s", self._connection.server, error)
+                await asyncio.sleep(CONNECT_RETRY)
+        names = {resource["kind"] for resource in served["resources"]}
+        return msgspec.structs.replace(self._options.settings, mutating_admission=names.issuperset(MUTATING))
+
+    def _served(self, settings: Settings) -> list[Resource]:
+        return [resource for resource in CHILDREN if settings.mutating_admission or resource.kind not in MUTATING]
+
+    async def _watch(self, dispatcher: Dispatcher, ready: asyncio.Event) -> None:
+        """Run kopf until it is told to stop by a signal, or fails."""
+        await kopf.operator(
+            registry=handlers.registry(dispatcher, self._connection),
+            settings=handlers.settings(),
+            standalone=True,
+            clusterwide=True,
+            ready_flag=ready,
+            stop_flag=self._stop,
+        )
+        self._stop.set()
+
+    async def _lead(
+        self,
+        context: Context,
+        dispatcher: Dispatcher,
+        lease: Lease,
+        caches: Sequence[Reflector[Any]],
+        ready: asyncio.Event,
+    ) -> None:
+        """Sync, take the lease, then work as long as it is held."""
+        started = time.monotonic()
+        await ready.wait()
+        await asyncio.gather(*(cache.synced.wait() for cache in caches))
+        await self._first_look(context, dispatcher)
+        self._synced.set()
+        logger.info("Caches are synced after %.1f s", time.monotonic() - started)
+        vanished = dispatcher.vanished
+        repair = PodRepair(context)
+        reconcilers = {
+            POLICY: PolicyController(context, vanished).reconcile,
+            MODEL: ModelController(context, vanished).reconcile,
+            POOL: PoolController(context, vanished).reconcile,
+            POD: repair.reconcile,
+            RUNTIME: _nothing,
+        }
+        engine = Engine(context.queue, reconcilers, self._options.workers)
+        election = asyncio.create_task(lease.run(self._lost), name="lease")
+        try:
+            await lease.leading.wait()
+            workers = asyncio.create_task(engine.run(), name="workers")
+            try:
+                await asyncio.wait([workers, election], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await _cancel([workers])
+        finally:
+            await _cancel([election])
+
+    async def _first_look(self, context: Context, dispatcher: Dispatcher) -> None:
+        """Read what kopf watches once: its handlers run per object and do not tell when the first listing is through."""
+        for resource in (NAMESPACES, NODES, *OURS):
+            listing = await context.client.get(resource.path(), {"resourceVersion": "0"})
+            for item in listing["items"]:
+                body = {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+                if resource is NODES:
+                    context.store.put_node(Node.from_manifest(body))
+                elif resource is NAMESPACES:
+                    dispatcher.namespace(False, body)
+                else:
+                    dispatcher.ours(False, body)
+        for policy in context.store.labelled_policies():
+            context.queue.add(Key(POLICY, "", policy))
+        dispatcher.everything()
+
+    def _lost(self) -> None:
+        self._failed = "the lease was lost"
+        self._stop.set()
+
+
+def _children(client: Client, resource: Resource, dispatcher: Dispatcher) -> Reflector[Child]:
+    return Reflector(
+        client,
+        resource,
+        lambda manifest: rows.child(manifest, resource.kind),
+        dispatcher.child,
+        selector=f"{LABEL_MANAGED_BY}={MANAGED_BY}",
+        inherit=rows.inherit,
+    )
+
+
+async def _nothing(_: Key) -> None:
+    """A runtime has no children and no status; its pools are reconciled."""
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in (running := list(tasks)):
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

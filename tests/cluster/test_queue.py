@@ -1,0 +1,95 @@
+"""The work queue: the contract of client-go's workqueue."""
+
+import asyncio
+
+import pytest
+
+from sovereign.cluster.queue import BASE_DELAY, MAX_DELAY, Key, Queue
+
+A, B, C = (Key("Pod", "ns", name) for name in "abc")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_many_adds_are_one() -> None:
+    queue = Queue()
+    for _ in range(5):
+        queue.add(A)
+    assert len(queue) == 1
+    assert await queue.get() == A
+    assert len(queue) == 0
+
+
+async def test_a_key_added_while_processed_is_processed_once_more_and_never_twice_at_once() -> None:
+    queue = Queue()
+    queue.add(A)
+    assert await queue.get() == A
+    queue.add(A)
+    queue.add(A)
+    assert len(queue) == 0
+    queue.done(A)
+    assert len(queue) == 1
+    assert await queue.get() == A
+    queue.done(A)
+    assert queue.idle
+
+
+async def test_repairs_go_first() -> None:
+    queue = Queue()
+    queue.add(A)
+    queue.add(B)
+    queue.add(C, first=True)
+    assert [await queue.get() for _ in range(3)] == [C, A, B]
+
+
+async def test_back_off_doubles_and_is_bounded_and_forgotten() -> None:
+    queue = Queue(Clock())
+    delays = [queue.retry(A) for _ in range(12)]
+    assert delays[:3] == [BASE_DELAY, 2 * BASE_DELAY, 4 * BASE_DELAY]
+    assert delays[-1] == MAX_DELAY
+    queue.forget(A)
+    assert queue.retry(A) == BASE_DELAY
+
+
+async def test_the_earliest_of_several_delays_counts() -> None:
+    clock = Clock()
+    queue = Queue(clock)
+    queue.add_after(A, 10)
+    queue.add_after(A, 1)
+    queue.add_after(A, 5)
+    clock.now += 2
+    queue.add(B)
+    assert {await queue.get(), await queue.get()} == {A, B}
+    clock.now += 20
+    queue.add(C)
+    assert await queue.get() == C, "the later delays of A were dropped"
+    assert len(queue) == 0
+
+
+async def test_a_waiting_worker_wakes_up_for_a_delay() -> None:
+    queue = Queue()
+    worker = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add_after(A, 0.01)
+    assert await asyncio.wait_for(worker, 5) == A
+
+
+async def test_all_workers_share_the_work() -> None:
+    queue = Queue()
+    workers = [asyncio.create_task(queue.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for key in (A, B, C):
+        queue.add(key)
+    done = await asyncio.wait_for(asyncio.gather(*workers), 5)
+    assert set(done) == {A, B, C}
+
+
+@pytest.mark.parametrize(("key", "text"), [(A, "Pod/ns/a"), (Key("SovereigntyPolicy", "", "eu"), "SovereigntyPolicy/eu")])
+def test_keys_read_well(key: Key, text: str) -> None:
+    assert str(key) == text
