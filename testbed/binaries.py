@@ -53,7 +53,7 @@ MODULES = (
         "kubernetes",
         ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),
         source="k8s.io/kubernetes",
-        minutes=7,
+        minutes=8,
         version_packages=("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"),
     ),
     Module("etcd", ("etcd",), source="go.etcd.io/etcd/server/v3", minutes=1),
@@ -70,7 +70,7 @@ MODULES = (
         ),
     ),
     Module("helm", ("helm",), source="helm.sh/helm/v4", minutes=3),
-    Module("registry", ("registry",), source="github.com/distribution/distribution/v3", minutes=2),
+    Module("registry", ("registry",), source="github.com/distribution/distribution/v3", minutes=3),
     Module("versitygw", ("versitygw",), source="github.com/versity/versitygw", minutes=2),
 )
 _BY_PROGRAM = {program: module for module in MODULES for program in module.programs}
@@ -126,8 +126,11 @@ def _ensure(module: Module) -> Path:
 
 
 def _build(module: Module, go: str, folder: Path, progress: BuildProgress) -> None:
-    partial = folder.with_name(f"{module.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed; the lock says it is nobody's
+    # Of builds that were killed; the lock says they are nobody's. The pid in the name keeps a compiler that outlived
+    # its caller from writing into ours.
+    for abandoned in folder.parent.glob(f"{module.name}.partial-*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    partial = folder.with_name(f"{module.name}.partial-{os.getpid()}")
     (partial / "tmp").mkdir(parents=True)
     environment = os.environ | _BUILD_ENVIRONMENT | {"GOTMPDIR": str(partial / "tmp")}
     output = partial / module.programs[0] if len(module.programs) == 1 else partial
@@ -197,6 +200,6 @@ def _lock(module: Module, progress: BuildProgress) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.line("waiting for another process that builds this")
+            progress.say("another process builds this; waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -150,6 +150,11 @@ class Cluster:
         """Add volumes that claims of the class ``local-<region>`` can bind; their names."""
         return fill.add_volumes(self._kubectl, region, count, size)
 
+    def refill(self) -> None:
+        """Put nodes, facts and volumes back to what the inventory says, after a test or demonstration changed them."""
+        known = self._state
+        fill.fill(self._kubectl, _inventory(known))
+
     def finish_pod(self, namespace: str, name: str, message: str = "", exit_code: int = 0) -> None:
         """End a pod as its kubelet would: all containers terminated with `exit_code` and `message`.
 
@@ -195,7 +200,7 @@ class Cluster:
         _take_down(self.dir)
 
     def _ensure_up(self, known: State, report: Callable[[str], None]) -> None:
-        wanted = inventory.load(Path(known.inventory or paths.DEFAULT_INVENTORY))
+        wanted = _inventory(known)
         if known.filled == (wanted.digest if known.fake_nodes else None) and self._healthy(known):
             return
         report(f"control plane ({known.provider})")
@@ -239,6 +244,10 @@ class Cluster:
     @property
     def _ca_pem(self) -> bytes:
         return base64.b64decode(self._cluster_entry.get("certificate-authority-data", ""))
+
+
+def _inventory(known: State) -> inventory.Inventory:
+    return inventory.load(Path(known.inventory or paths.DEFAULT_INVENTORY))
 
 
 def down(name: str = DEFAULT_NAME) -> bool:

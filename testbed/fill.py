@@ -9,8 +9,7 @@ from testbed.errors import TestbedError
 from testbed.inventory import Inventory
 from testbed.kubectl import Kubectl
 
-# Two field managers, as on a real cluster: what a kubelet says of its node, and what an administrator vouches
-# for.
+# Two field managers, as on a real cluster: a kubelet says what its node is, an administrator vouches for facts.
 _KUBELET = "testbed-kubelet"
 _ADMINISTRATOR = "testbed-administrator"
 
@@ -30,15 +29,8 @@ def fill(kubectl: Kubectl, inventory: Inventory) -> None:
 
 def empty(kubectl: Kubectl) -> None:
     """Remove all that `fill` made: for a control plane that is not ours to delete."""
-    selector = objects.OWNED_LABEL
-    kubectl(
-        "delete",
-        "nodes,persistentvolumes,storageclasses",
-        "-l",
-        selector,
-        "--wait=false",
-        "--ignore-not-found",
-    )
+    ours = ["-l", objects.OWNED_LABEL, "--ignore-not-found", "--wait=false"]
+    kubectl("delete", "nodes,persistentvolumes,storageclasses", *ours)
 
 
 def add_volumes(kubectl: Kubectl, region: str, count: int, size: str) -> list[str]:
@@ -67,8 +59,7 @@ def _ready_nodes(kubectl: Kubectl) -> set[str]:
 
 
 def _top_up_volumes(kubectl: Kubectl, inventory: Inventory) -> None:
-    # Claims of earlier runs leave their volumes Released for good (there is no data on them to keep):
-    # replaced by new ones.
+    # The volumes of deleted claims stay Released for good. There is no data on them to keep: new ones replace them.
     free: Counter[str] = Counter()
     used_up = []
     for volume in kubectl.items("persistentvolumes", "-l", f"{objects.OWNED_LABEL}=volume"):

@@ -11,7 +11,6 @@ from typing import Any
 
 from testbed.errors import TestbedError
 
-
 # One kubectl sends 300 requests as fast as it can and then 50 a second, with no flag to change it: larger sets go to
 # several, each below that.
 _BATCH = 200

@@ -25,7 +25,7 @@ class BuildProgress:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[detail]}", table_column=None),
+            TextColumn("{task.fields[detail]}", style="dim", markup=False),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
@@ -47,12 +47,19 @@ class BuildProgress:
     def line(self, text: str) -> None:
         """Take one line of the build's output."""
         self._tail.append(text)
-        compiled = not text.startswith(("go: ", "#", "waiting ")) and " " not in text
+        compiled = not text.startswith(("go: ", "#")) and " " not in text
         self._packages += compiled
         detail = f"{self._packages} packages, {text}" if compiled else text
         self._live.update(self._task, detail=detail[: max(20, self._console.width - 60)])
         if not self._console.is_terminal and time.monotonic() - self._last_print > PLAIN_INTERVAL:
             self._print(detail)
+
+    def say(self, text: str) -> None:
+        """Show something that is not output of the build."""
+        if self._console.is_terminal:
+            self._live.update(self._task, detail=text)
+        else:
+            self._print(text)
 
     def tail(self) -> str:
         """The last lines of the build's output."""

@@ -187,11 +187,12 @@ def _program(name: str, provider: str) -> Path:
 def _kind_misses() -> str | None:
     if not shutil.which("kind"):
         return "there is no kind command (https://kind.sigs.k8s.io)"
-    # The client alone says nothing: ask the engine.
-    asked = subprocess.run(
-        ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, timeout=20, check=False
-    )
-    return None if asked.returncode == 0 else "no Docker engine answers (`docker version` fails)"
+    try:  # the client alone says nothing: ask the engine
+        ask = ["docker", "version", "--format", "{{.Server.Version}}"]
+        subprocess.run(ask, capture_output=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "no Docker engine answers (`docker version` fails)"
+    return None
 
 
 def _envtest_misses() -> str | None:

@@ -15,6 +15,9 @@ from testbed.objects import FACT_PREFIX
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("testbed")]
 
 
+POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}}
+
+
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     name = request.node.name.replace("_", "-")[:50].rstrip("-")
@@ -97,11 +100,8 @@ def test_a_claim_binds_in_its_region_when_its_consumer_is_placed(cluster: Cluste
     assert _get(cluster, "pvc", "weights", "-n", namespace)["status"]["phase"] == "Pending"
 
     elsewhere = _pod_spec(nodeSelector={f"{FACT_PREFIX}/region": "fr-par"})
-    pods = [
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "abroad"}, "spec": elsewhere},
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "home"}, "spec": _pod_spec()},
-    ]
-    _create(cluster, namespace, *pods)
+    abroad = {**POD, "metadata": {"name": "abroad"}, "spec": elsewhere}
+    _create(cluster, namespace, abroad, {**POD, "metadata": {"name": "home"}, "spec": _pod_spec()})
     cluster.kubectl("wait", "-n", namespace, "pod/home", "--for=condition=Ready", "--timeout=30s")
     refused = "--for=jsonpath={.status.conditions[?(@.type=='PodScheduled')].reason}=Unschedulable"
     cluster.kubectl("wait", "-n", namespace, "pod/abroad", refused, "--timeout=30s")
@@ -111,6 +111,25 @@ def test_a_claim_binds_in_its_region_when_its_consumer_is_placed(cluster: Cluste
     assert claim["spec"]["volumeName"].startswith("de-fra-")
     node = _get(cluster, "pod", "home", "-n", namespace)["spec"]["nodeName"]
     assert _get(cluster, "node", node)["metadata"]["labels"][f"{FACT_PREFIX}/region"] == "de-fra"
+
+
+def test_refill_undoes_what_was_done_to_nodes_and_volumes(cluster: Cluster, namespace: str) -> None:
+    _create(cluster, namespace, _claim("fr-par"), {**POD, "spec": _pod_spec()})
+    cluster.kubectl("wait", "-n", namespace, "pod/one", "--for=condition=Ready", "--timeout=30s")
+    volume = _get(cluster, "pvc", "weights", "-n", namespace)["spec"]["volumeName"]
+    cluster.kubectl("delete", "-n", namespace, "pod/one", "pvc/weights")
+    cluster.kubectl("wait", f"pv/{volume}", "--for=jsonpath={.status.phase}=Released", "--timeout=30s")
+    cluster.kubectl("label", "node", "gpu-de-1", "--overwrite", f"{FACT_PREFIX}/jurisdiction=US")
+    cluster.kubectl("delete", "node", "gpu-us-2")
+
+    cluster.refill()
+
+    labels = _get(cluster, "node", "gpu-de-1")["metadata"]["labels"]
+    assert labels[f"{FACT_PREFIX}/jurisdiction"] == "DE"
+    assert _get(cluster, "node", "gpu-us-2")["status"]["allocatable"]["nvidia.com/gpu"] == "8"
+    volumes = _get(cluster, "persistentvolumes", "-l", "topology.kubernetes.io/region=fr-par")["items"]
+    assert volume not in [each["metadata"]["name"] for each in volumes]
+    assert len(volumes) >= 20
 
 
 def test_more_volumes_can_be_added(cluster: Cluster) -> None:
@@ -170,9 +189,7 @@ def test_the_audit_log_counts_requests_by_user_agent(cluster: Cluster, namespace
             connection.request("GET", pods, headers={"User-Agent": "counter/1 (test)"})
             connection.getresponse().read()
         body = json.dumps({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "one"}})
-        connection.request(
-            "POST", pods.replace("pods", "configmaps"), body, {"User-Agent": "counter/1 (test)"}
-        )
+        connection.request("POST", pods.replace("pods", "configmaps"), body, {"User-Agent": "counter/1 (test)"})
         connection.getresponse().read()
         connection.request("GET", f"{pods}?watch=1", headers={"User-Agent": "counter/1 (test)"})
         connection.getresponse()  # the watch stays open while the log is read

@@ -78,6 +78,13 @@ def test_side_by_side_and_an_existing_cluster(
     assert cluster.healthy()
 
 
+def test_a_part_that_ends_is_named_with_its_last_words(state_home: Path) -> None:
+    with pytest.raises(TestbedError, match=r"kube-apiserver ended; its log says:\n(.|\n)*unknown flag: --no-such"):
+        Cluster.up("wrong", provider="binaries", apiserver_args=["--no-such=flag"])
+    assert run_testbed("list") != []
+    assert run_testbed("down", "--name", "wrong") == {"down": ["wrong"]}
+
+
 @pytest.mark.parametrize("moment", ["cluster.json", "run/etcd.pid", "run/kube-scheduler.pid", "run/kwok.pid"])
 def test_nothing_is_left_of_an_up_that_was_killed(state_home: Path, moment: str) -> None:
     folder = state_home / "sovereign-testbed" / "killed"

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,7 @@ def test_a_wrong_inventory_is_refused_with_what_is_wrong(tmp_path: Path, text: s
 
 def test_a_group_expands_to_nodes_with_zones_in_turn(tmp_path: Path) -> None:
     file = tmp_path / "inventory.yaml"
-    file.write_text(
-        "nodes: [{name: a, region: r, zones: [x, y], replicas: 3}, {name: b, region: s, jurisdiction: DE}]"
-    )
+    file.write_text("nodes: [{name: a, region: r, zones: [x, y], replicas: 3}, {name: b, region: s, jurisdiction: DE}]")
     found = inventory.load(file)
     assert [(node.name, node.zone) for node in found.nodes] == [
         ("a-1", "x"),
@@ -108,6 +107,45 @@ def test_without_go_a_warm_cache_is_enough(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("GO", raising=False)
     assert binaries.require("helm") == built / "helm"
+
+
+FAKE_GO = """#!/bin/sh
+# Stands for the compiler: `go env GOVERSION` and `go build -v -o FILE ...`, which waits to be let on.
+case "$1" in
+env) echo go1.99 ;;
+build)
+    echo build >> "$STAGE/builds"
+    while ! [ -e "$STAGE/go-on" ]; do sleep 0.02; done
+    echo program > "$4" ;;
+esac
+"""
+
+
+def test_of_many_who_ask_at_once_one_builds_and_a_killed_build_is_no_obstacle(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    go.write_text(FAKE_GO)
+    go.chmod(0o755)
+    environment = os.environ | {"GO": str(go), "STAGE": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    ask = [sys.executable, "-c", "from testbed import binaries; print(binaries.require('helm'))"]
+    builds = tmp_path / "builds"
+
+    with subprocess.Popen(ask, env=environment, stderr=subprocess.DEVNULL) as killed:
+        wait_until(builds.exists)
+        killed.kill()
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(ask, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as one,
+        subprocess.Popen(ask, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as other,
+    ):
+        wait_until(lambda: "another process builds this" in (tmp_path / "log").read_text())
+        (tmp_path / "go-on").touch()
+        first, second = one.communicate(timeout=30)[0], other.communicate(timeout=30)[0]
+
+    assert first == second
+    assert Path(first.strip()).read_text() == "program\n"
+    assert builds.read_text() == "build\n" * 2  # the killed one, and one of the two
+    left = sorted(path.name for path in (tmp_path / "cache/sovereign-testbed/bin").iterdir())
+    assert left == [Path(first.strip()).parent.name, "helm.lock"]
 
 
 def test_versions_come_from_go_mod() -> None:
