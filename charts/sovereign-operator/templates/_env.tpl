@@ -1,0 +1,27 @@
+{{/* The operator's settings; `sovereign-operator run --help` describes each. */}}
+{{- define "sovereign.env" -}}
+- name: SOVEREIGN_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: SOVEREIGN_POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: SOVEREIGN_SERVICE_ACCOUNT
+  valueFrom: {fieldRef: {fieldPath: spec.serviceAccountName}}
+- name: SOVEREIGN_LEASE_NAME
+  value: {{ include "sovereign.name" . }}
+- name: SOVEREIGN_IMPORTER_IMAGE
+  value: {{ default (include "sovereign.image" .) .Values.workloads.importerImage }}
+- name: SOVEREIGN_IMAGE_PULL_SECRETS
+  value: {{ join "," .Values.workloads.imagePullSecrets | quote }}
+- name: SOVEREIGN_SYSTEM_NAMESPACES
+  value: {{ join "," .Values.systemNamespaces | quote }}
+- name: SOVEREIGN_CLUSTER_DOMAIN
+  value: {{ .Values.clusterDomain }}
+- name: SOVEREIGN_WORKERS
+  value: {{ .Values.workers | int | quote }}
+- name: SOVEREIGN_LISTEN
+  value: {{ printf "%s:8080" .Values.listenAddress | quote }}
+- name: SOVEREIGN_LOG_FORMAT
+  value: {{ .Values.log.format }}
+- name: SOVEREIGN_LOG_LEVEL
+  value: {{ .Values.log.level }}
+{{- end -}}

@@ -1,0 +1,13 @@
+"""Nothing that is in the tree twice differs from its source."""
+
+from charts import sync
+from tests.install.conftest import Helm
+
+
+def test_copies_and_manifests_are_current(helm: Helm) -> None:
+    stale = sync.stale(sync.copies() | sync.manifests(helm.program))
+    assert stale == [], "run `make chart`"
+
+
+def test_manifests_are_the_same_at_every_rendering(helm: Helm) -> None:
+    assert sync.manifests(helm.program) == sync.manifests(helm.program)
