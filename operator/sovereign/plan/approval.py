@@ -22,6 +22,7 @@ MOST_SHARDS: Final = 16
 
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789.-"
 """The characters of a node's name (RFC 1123)."""
+_PLACES: Final = bytes(max(_ALPHABET.find(chr(byte)), 0) for byte in range(256))
 
 _BINDINGS: Final = resources("", "v1", ["CREATE"], ["bindings", "pods/binding"])
 _PODS: Final = resources("", "v1", ["CREATE"], ["pods"])
@@ -38,7 +39,7 @@ def shard_of(name: str, count: int) -> int:
     It is the sum of the characters' places in the alphabet, modulo ``count``: CEL has no hash function, and can
     compute this one.
     """
-    return sum(_ALPHABET.find(character) for character in name) % count
+    return _places(name) % count
 
 
 def node_rules(policy: Policy, approved: Collection[str]) -> Iterator[Rules]:
@@ -58,6 +59,11 @@ def node_rules(policy: Policy, approved: Collection[str]) -> Iterator[Rules]:
         suffix = "" if count == 1 else f"-{shard + 1}of{count}"
         yield _binding(policy, names, shard, count, suffix)
         yield _node_name(policy, names, shard, count, suffix)
+
+
+def _places(name: str) -> int:
+    """The sum of the places in `_ALPHABET` of a name's characters, by a table, because names are many."""
+    return sum(name.encode("ascii").translate(_PLACES))
 
 
 def _binding(policy: Policy, names: list[str], shard: int, count: int, suffix: str) -> Rules:
@@ -108,7 +114,7 @@ def _variables(node: Cel, names: list[str], count: int) -> tuple[tuple[str, Cel]
 
 
 def _shard_expression(count: int) -> Cel:
-    places = code("variables.node.split('').map(c, %s.indexOf(c)).sum() % %s")
+    places = code("variables.node.split('').map(c, %s.indexOf(c)).sum() %% %s")
     return places.filled(quote(_ALPHABET), integer(count))
 
 
@@ -133,14 +139,14 @@ def _chunks(names: list[str]) -> Iterator[list[str]]:
 
 def _shard_count(approved: Iterable[str]) -> int:
     """The least power of two whose shards each fit into one object; beyond `MOST_SHARDS` where none does."""
-    names = list(approved)
+    sizes = [(_places(name), len(name) + len("'', ")) for name in approved]
     count = 1
     while count <= MOST_SHARDS:
-        sizes = [0] * count
-        for name in names:
-            sizes[shard_of(name, count) if count > 1 else 0] += len(name) + len("'', ")
-        if max(sizes) <= BYTES_PER_OBJECT:
-            return count
+        shards = [0] * count
+        for places, size in sizes:
+            shards[places % count] += size
+        if max(shards) <= BYTES_PER_OBJECT:
+            break
         count *= 2
     return count
 

@@ -108,7 +108,8 @@ def quote(text: str) -> Cel:
     Raises:
         ValueError: the text holds half of a surrogate pair, which is no character.
     """
-    return Cel(f"'{''.join(map(_escaped, text))}'", atomic=True)
+    inside = text if _PLAIN.issuperset(text) else "".join(map(_escaped, text))
+    return Cel(f"'{inside}'", atomic=True)
 
 
 def integer(value: int) -> Cel:

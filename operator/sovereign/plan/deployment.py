@@ -116,7 +116,6 @@ def _container(replica: Replica, command: CommandLine) -> dict[str, Any]:
         "name": CONTAINER,
         "image": replica.image,
         "imagePullPolicy": "IfNotPresent",
-        "args": command.args,
         "env": command.env,
         "ports": [{"name": PORT_NAME, "containerPort": runtime.port, "protocol": "TCP"}],
         "resources": _resources(replica),
@@ -130,6 +129,8 @@ def _container(replica: Replica, command: CommandLine) -> dict[str, Any]:
         },
         "volumeMounts": _mounts(replica),
     }
+    if command.args:
+        container["args"] = command.args
     if runtime.command:
         container["command"] = list(runtime.command)
     if runtime.drain.pre_stop_seconds:

@@ -263,7 +263,8 @@ def _environment(replica: Replica, variables: Variables) -> list[dict[str, Any]]
         values.pop(spec.api_key_env, None)
         source = {"secretKeyRef": {"name": secret.name, "key": API_KEY}}
         entries.append({"name": spec.api_key_env, "valueFrom": source})
-    entries += [{"name": name, "value": value} for name, value in values.items()]
+    # The API server drops an empty value, so a stated one would look changed for ever.
+    entries += [{"name": name, "value": value} if value else {"name": name} for name, value in values.items()]
     return entries
 
 

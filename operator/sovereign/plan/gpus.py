@@ -244,7 +244,7 @@ def _judged(
     layout: Layout, pool: InferencePool, model: SovereignModel, shape: Shape | None, memory: _Memory | None
 ) -> GpuPlan:
     if shape is None:
-        return GpuPlan(layout, None, _unknown("not known: " + ", ".join(sizing.unknowns(pool, model)), model))
+        return _unestimated(layout, pool, model)
     if memory is None:
         unknown = _unknown("the memory of a GPU is not known; state accelerator.memory", model)
         return GpuPlan(layout, sizing.estimate(shape, layout), unknown)
@@ -275,7 +275,7 @@ def _estimated(layout: Layout, shape: Shape, memory: _Memory, utilization: float
 def _on_cpu(pool: InferencePool, model: SovereignModel, shape: Shape | None) -> GpuPlan:
     layout = Layout(gpus=0)
     if shape is None:
-        return GpuPlan(layout, None, _unknown("not known: " + ", ".join(sizing.unknowns(pool, model)), model))
+        return _unestimated(layout, pool, model)
     estimate = sizing.estimate(shape, layout)
     need, memory = estimate.weights_bytes + estimate.kv_cache_bytes, whole(pool.spec.resources.memory)
     message = f"weights and KV cache take {gibibytes(need)}, resources.memory is {gibibytes(memory)}"
@@ -291,6 +291,12 @@ def _on_cpu(pool: InferencePool, model: SovereignModel, shape: Shape | None) -> 
             message + "; raise resources.memory or lower maxModelLen",
         ),
     )
+
+
+def _unestimated(layout: Layout, pool: InferencePool, model: SovereignModel) -> GpuPlan:
+    verdict = _unknown("not known: " + ", ".join(sizing.unknowns(pool, model)), model)
+    # The count alone, because the next plan keeps it.
+    return GpuPlan(layout, Sizing(gpus=layout.gpus), verdict)
 
 
 def _unknown(what: str, model: SovereignModel) -> Verdict:

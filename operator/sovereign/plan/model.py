@@ -229,7 +229,10 @@ def _container(model: SovereignModel, governance: Governance, settings: Settings
 
 
 def importer_arguments(spec: ModelSpec, governance: Governance) -> list[str]:
-    """The importer's command line. Each value is one argument with its flag, so that none can become another flag."""
+    """The importer's command line. Each value is one argument with its flag, so that none can become another flag.
+
+    Every ``$`` is doubled, which Kubernetes undoes: nothing is expanded.
+    """
     source = spec.source
     endpoint = governance.endpoint_for(source.uri, source.endpoint)
     arguments = [f"--source={source.uri}", f"--format={spec.format}", f"--dest={_VOLUME}", "--log-format=json"]
@@ -239,4 +242,4 @@ def importer_arguments(spec: ModelSpec, governance: Governance) -> list[str]:
     arguments += [f"--exclude={pattern}" for pattern in source.exclude]
     if source.secret_ref is not None:
         arguments.append(f"--credentials={_CREDENTIALS}")
-    return [argument.replace("$(", "$$(") for argument in arguments]
+    return [argument.replace("$", "$$") for argument in arguments]

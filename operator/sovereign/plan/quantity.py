@@ -9,6 +9,8 @@ from sovereign.api.schema import parse_quantity
 _DECIMAL: Final = {-9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E"}
 _BINARY: Final = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _NANO: Final = Decimal("1e-9")
+_LARGEST: Final = Decimal(2**63 - 1)
+"""Larger quantities are cut to this."""
 GIB: Final = 2**30
 
 
@@ -34,7 +36,7 @@ def canonical(value: str) -> str:
     Source: apimachinery ``resource.Quantity.CanonicalizeBytes``.
     """
     text = value.strip()
-    number = parse_quantity(text).quantize(_NANO, rounding=ROUND_CEILING)
+    number = min(parse_quantity(text), _LARGEST).quantize(_NANO, rounding=ROUND_CEILING)
     if text.endswith("i") and abs(number) >= 1024 and number == number.to_integral_value():
         return _binary(int(number))
     return _decimal(number, exponent_form=text[-1].isdigit() and "e" in text.lower())

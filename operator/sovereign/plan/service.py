@@ -29,7 +29,6 @@ def service(pool: InferencePool, runtime: Runtime) -> Manifest:
         spec={
             "type": "ClusterIP",
             "clusterIP": "None",
-            "publishNotReadyAddresses": False,
             "selector": selector(pool) | {LABEL_COMPLIANT: "true"},
             "ports": [port],
         },

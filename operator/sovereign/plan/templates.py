@@ -37,7 +37,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 MAX_LENGTH: Final = 4096
 """Characters of one rendered argument."""
 _EXPANSION = "\x00"
-"""Stands for ``$(apiKeyEnv)`` while a template is rendered: no variable can hold it (they are printable)."""
+"""Stands for ``$(apiKeyEnv)`` while a template is rendered: neither variables nor templates can hold it, they are printable."""
 
 
 class InvalidTemplateError(ValueError):
@@ -196,7 +196,13 @@ def check(source: str) -> None:
     Raises:
         InvalidTemplateError: it is not valid Jinja2, or uses more of it than is allowed here.
     """
+    _check_text("the template", source)
     _compiled("the template", source)
+
+
+def _check_text(label: str, source: str) -> None:
+    if not source.isprintable():
+        raise InvalidTemplateError(f"{label} holds a line break or another control character")
 
 
 def _names(variables: Variables) -> dict[str, Any]:
@@ -213,6 +219,7 @@ def _check_printable(variables: Variables) -> None:
 
 
 def _rendered(label: str, source: str, names: dict[str, Any], expanded: str | None) -> str:
+    _check_text(label, source)
     expansion = f"$({expanded})"
     if expanded:
         source = source.replace(expansion, _EXPANSION)
@@ -266,6 +273,10 @@ def _attribute_problem(node: Any) -> str:
     return "" if node.attr in fields else f"there is no variable that ends in .{node.attr}"
 
 
+def _text_problem(node: Any) -> str:
+    return "" if not isinstance(node.value, str) or node.value.isprintable() else "its text holds a control character"
+
+
 def _filter_problem(node: Any) -> str:
     return "" if node.name in _FILTERS else f"there is no filter {node.name}; there are {', '.join(_FILTERS)}"
 
@@ -277,6 +288,7 @@ def _test_problem(node: Any) -> str:
 _PROBLEMS: Final[dict[type[nodes.Node], Callable[[Any], str]]] = {
     nodes.Name: _name_problem,
     nodes.Getattr: _attribute_problem,
+    nodes.Const: _text_problem,
     nodes.Filter: _filter_problem,
     nodes.Test: _test_problem,
 }
