@@ -37,7 +37,7 @@ check: $(STAMP) ## Lint, types, import contracts, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m sovereign.api.crd crds --check
-	$(BIN)/python charts/sync.py --check
+	$(BIN)/python -m charts.sync --check
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
@@ -47,11 +47,12 @@ crds: $(STAMP) ## Generate crds/ from the pydantic models
 	$(BIN)/python -m sovereign.api.crd crds
 
 chart: crds ## Bring the chart and manifests/install.yaml up to date
-	$(BIN)/python charts/sync.py
+	$(BIN)/python -m charts.sync
 
 lock: $(STAMP) ## Resolve the locked dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/dev.lock
 	$(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/run.lock
+	echo 'hatchling>=1.27' | $(BIN)/uv pip compile - --generate-hashes --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/build.lock
 
 cluster-up: $(STAMP) ## Start a control plane with fake GPU nodes (NAME=...)
 	$(BIN)/python -m testbed up --name $(NAME) $(ARGS)

@@ -9,6 +9,9 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 FIELD_MANAGER: Final = "sovereign-operator"
 """The server-side apply field manager of every child."""
 
+SCALE_MANAGER: Final = "sovereign-operator-scale"
+"""Holds a Deployment's replicas from the moment an autoscaler takes over: a field without an owner would be reset."""
+
 # --- node facts -------------------------------------------------------------------------------------
 # Only labels under node-restriction.kubernetes.io: a kubelet may not set them on itself.
 FACT_DOMAIN: Final = "sovereignai.node-restriction.kubernetes.io"

@@ -24,8 +24,7 @@ Jurisdiction = Annotated[
     text(
         r"[A-Z]{2}|EEA",
         "write a country as its two-letter ISO 3166-1 code in capitals (FR, DE), or EU, or EEA",
-        max_length=3,
-        min_length=2,
+        max_length=64,
     ),
 ]
 Fact = Annotated[

@@ -8,6 +8,7 @@ from sovereign.api.conditions import Condition
 from sovereign.api.model import Natural, SecretRef
 from sovereign.api.policy import Fact, Jurisdiction
 from sovereign.api.schema import (
+    LABEL_KEYS,
     NOT_EMPTY,
     ImageReference,
     LabelKey,
@@ -95,6 +96,7 @@ class Accelerator(Model):
         default={},
         max_length=16,
         description="Further labels of the nodes, for example {nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3}. It narrows what the policy approves. Default: none.",
+        json_schema_extra={"x-kubernetes-validations": [LABEL_KEYS]},
     )
 
 

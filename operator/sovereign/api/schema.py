@@ -175,8 +175,9 @@ Cidr = Annotated[
     AfterValidator(_cidr),
 ]
 
+# Longer than need be, here and elsewhere: a value that is too long is refused without the message that would help.
 DURATION_MESSAGE: Final = "write a duration as a whole number with its unit: 60s, 5m or 1h"
-Duration = Annotated[str, text(r"[0-9]{1,6}[smh]", DURATION_MESSAGE, max_length=7, min_length=2)]
+Duration = Annotated[str, text(r"[0-9]{1,6}[smh]", DURATION_MESSAGE, max_length=32)]
 
 
 def seconds(duration: str) -> int:
@@ -201,7 +202,7 @@ ObjectName = Annotated[
     ),
 ]
 SHA256_MESSAGE: Final = "write a SHA-256 digest: sha256: followed by 64 lower-case hexadecimal digits"
-Sha256 = Annotated[str, text(r"sha256:[a-f0-9]{64}", SHA256_MESSAGE, max_length=71)]
+Sha256 = Annotated[str, text(r"sha256:[a-f0-9]{64}", SHA256_MESSAGE, max_length=256)]
 ImageReference = Annotated[
     str,
     text(

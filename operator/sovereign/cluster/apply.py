@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from sovereign.api.meta import FIELD_MANAGER
+from sovereign.api.meta import FIELD_MANAGER, SCALE_MANAGER
 from sovereign.cluster.client import APPLY, ApiError, Client
 from sovereign.cluster.difference import Difference, contains, difference, fingerprint
 from sovereign.cluster.reflector import Reflector
@@ -51,6 +51,8 @@ async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Writ
     if todo is Difference.CREATE:
         stored = await _create(client, path, desired)
     else:
+        if row is not None and row.replicas is not None and "replicas" not in desired["spec"]:
+            await _hand_over_replicas(client, path, desired, row.replicas)
         stored = await client.patch(path, desired, kind=APPLY, params=_FORCE)
         if row is not None and row.foreign:
             stored = await _without_foreign_fields(client, path, desired, stored)
@@ -75,6 +77,17 @@ async def _create(client: Client, path: str, desired: dict[str, Any]) -> dict[st
             "rename or remove it"
         )
     return await client.patch(path, desired, kind=APPLY, params=_FORCE)
+
+
+async def _hand_over_replicas(client: Client, path: str, desired: dict[str, Any], replicas: int) -> None:
+    """Let another manager own the replicas before the operator gives them up, or they would be reset to one."""
+    body = {
+        "apiVersion": desired["apiVersion"],
+        "kind": desired["kind"],
+        "metadata": {"name": desired["metadata"]["name"]},
+    }
+    body["spec"] = {"replicas": replicas}
+    await client.patch(path, body, kind=APPLY, params={"fieldManager": SCALE_MANAGER, "force": "true"})
 
 
 async def _without_foreign_fields(

@@ -7,7 +7,15 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from sovereign.api.meta import FIELD_MANAGER, LABEL_COMPLIANT, LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MODEL, LABEL_POOL
+from sovereign.api.meta import (
+    FIELD_MANAGER,
+    LABEL_COMPLIANT,
+    LABEL_COMPONENT,
+    LABEL_INSTANCE,
+    LABEL_MODEL,
+    LABEL_POOL,
+    SCALE_MANAGER,
+)
 
 Manifest = Mapping[str, Any]
 _VOLATILE: Final = frozenset({"status", "metadata"})
@@ -64,6 +72,8 @@ class Child(msgspec.Struct):
     """JSON of what was hashed; kept only until it has been compared with what is wanted."""
     state: JobState | DeploymentState | str | None = None
     """A claim's state is its phase."""
+    replicas: int | None = None
+    """spec.replicas where the operator owns it, so that it would be reset if it were no longer applied."""
     agreed: tuple[bytes, bytes] | None = None
     """(hash of the wanted manifest, digest) that were found to agree."""
 
@@ -120,6 +130,7 @@ def child(manifest: Manifest, kind: str) -> Child:
         deleting="deletionTimestamp" in metadata,
         live=live,
         state=_state(manifest, kind),
+        replicas=manifest["spec"].get("replicas") if kind == "Deployment" and _owns_replicas(metadata) else None,
     )
 
 
@@ -141,9 +152,14 @@ def governed(manifest: Manifest) -> dict[str, Any]:
     return result
 
 
+def _owns_replicas(metadata: Manifest) -> bool:
+    ours = (entry for entry in metadata.get("managedFields") or () if entry.get("manager") == FIELD_MANAGER)
+    return any("f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {}) for entry in ours)
+
+
 def _foreign(metadata: Manifest) -> bool:
     for entry in metadata.get("managedFields") or ():
-        if entry.get("manager") == FIELD_MANAGER or entry.get("subresource"):
+        if entry.get("manager") in (FIELD_MANAGER, SCALE_MANAGER) or entry.get("subresource"):
             continue
         if "f:spec" in (entry.get("fieldsV1") or {}):
             return True

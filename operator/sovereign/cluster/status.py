@@ -45,6 +45,15 @@ def with_conditions(old: Status, generation: int, conditions: Iterable[Condition
     return {**content, "observedGeneration": generation, "conditions": stamped}
 
 
+def turned(old: Status, new: Status) -> bool:
+    """Whether a condition turned, appeared or went, or another generation is judged."""
+    return old.get("observedGeneration") != new.get("observedGeneration") or _states(old) != _states(new)
+
+
+def _states(status: Status) -> dict[str, tuple[str, str]]:
+    return {entry["type"]: (entry["status"], entry["reason"]) for entry in status.get("conditions") or ()}
+
+
 def changes(old: Status, new: Status) -> Status:
     """The merge patch from ``old`` to ``new``: changed fields, and None for those that are gone."""
     patch: Status = {key: _pruned(old.get(key), value) for key, value in new.items() if old.get(key) != value}

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,15 @@ from sovereign.cluster.difference import Difference, fingerprint
 from sovereign.cluster.metrics import DRIFT
 from sovereign.cluster.queue import Key
 from sovereign.cluster.resources import BY_KIND
-from sovereign.controllers.context import Context
+from sovereign.controllers.context import Context, Later
 from sovereign.controllers.store import Object
 from sovereign.plan.verdict import Verdict
 
 logger = logging.getLogger(__name__)
 CONCURRENCY = 8
+_MAKES_PODS = ("Deployment", "Job")
+PAUSE = 1.0
+"""Seconds between two writes of one status while no condition turns."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,7 @@ class Applied:
 
     written: tuple[apply.Written, ...]
     failure: Verdict | None
-    """The first child that could not be written."""
-    retry: bool
-    """Whether trying again may help."""
+    """The first child that could not be written; it is worth trying again."""
 
 
 async def bring_about(
@@ -43,10 +45,15 @@ async def bring_about(
         async with limit:
             return await apply.apply(context.client, context.caches, manifest)
 
-    results = await asyncio.gather(*(one(manifest) for manifest in desired), return_exceptions=True)
-    written = tuple(result for result in results if isinstance(result, apply.Written))
-    failure, retry = _failure(desired, results)
-    if failure is None:
+    failure: Verdict | None = None
+    written: list[apply.Written] = []
+    for wave in _waves(desired):
+        results = await asyncio.gather(*(one(manifest) for manifest in wave), return_exceptions=True)
+        written += [result for result in results if isinstance(result, apply.Written)]
+        failure = _failure(wave, results)
+        if failure is not None:
+            break
+    else:
         await _prune(context, item.key, desired, keep)
     for result in written:
         if (result.kind, result.name) in drifted and result.did in (Difference.APPLY, Difference.REPLACE):
@@ -57,7 +64,13 @@ async def bring_about(
                 Reason.DRIFT_REPAIRED,
                 f"{result.kind} {result.name} was changed by somebody else and has been put back",
             )
-    return Applied(written, failure, retry)
+    return Applied(tuple(written), failure)
+
+
+def _waves(desired: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """What makes pods comes last: their network is closed, and their identity there, before they are."""
+    surroundings = [manifest for manifest in desired if manifest["kind"] not in _MAKES_PODS]
+    return [surroundings, [manifest for manifest in desired if manifest["kind"] in _MAKES_PODS]]
 
 
 def _drifted(context: Context, item: Object, desired: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
@@ -73,16 +86,16 @@ def _drifted(context: Context, item: Object, desired: Sequence[dict[str, Any]]) 
     return drifted
 
 
-def _failure(desired: Sequence[dict[str, Any]], results: Sequence[object]) -> tuple[Verdict | None, bool]:
+def _failure(desired: Sequence[dict[str, Any]], results: Sequence[object]) -> Verdict | None:
     for manifest, result in zip(desired, results, strict=True):
         if isinstance(result, apply.ChildConflict):
-            return Verdict(False, "children", Reason.CHILD_CONFLICT, str(result)), True
+            return Verdict(False, "children", Reason.CHILD_CONFLICT, str(result))
         if isinstance(result, ApiError):
             where = f"{manifest['kind']} {manifest['metadata']['name']}"
-            return Verdict(False, "children", Reason.APPLY_FAILED, f"{where}: {result.message or result.reason}"), True
+            return Verdict(False, "children", Reason.APPLY_FAILED, f"{where}: {result.message or result.reason}")
         if isinstance(result, BaseException):
             raise result
-    return None, False
+    return None
 
 
 async def _prune(context: Context, owner: Key, desired: Sequence[dict[str, Any]], keep: Sequence[str]) -> None:
@@ -108,22 +121,31 @@ async def gone(context: Context, item: Object) -> bool:
 
 async def write_status(
     context: Context, item: Object, content: dict[str, Any], conditions: Sequence[status.Condition]
-) -> None:
-    """Write the status, if it changed, and remember it."""
+) -> Later | None:
+    """Write the status, if it changed, and remember it.
+
+    While only numbers and words change, and no condition turns, one write a second is enough: a rollout of many replicas would
+    otherwise cost a write for each. The caller passes the returned delay on.
+    """
     new = status.with_conditions(item.status, item.owner.generation, conditions, content)
     patch = status.changes(item.status, new)
     if not patch:
-        return
+        return None
+    left = item.written_at + PAUSE - time.monotonic()
+    if left > 0 and not status.turned(item.status, new):
+        return Later(left)
     owner = item.owner
     try:
         body = await status.write(context.client, owner.kind, owner.namespace, owner.name, patch)
     except ApiError as error:
         if error.not_found:
             context.store.drop(item.key)
-            return
+            return None
         raise
     known = context.store.objects.get(item.key)
     if known is not None and known.owner.uid == body["metadata"]["uid"]:
+        known.written_at = time.monotonic()
         known.status = body.get("status") or {}
         if body["metadata"].get("generation", 0) == known.owner.generation:
             known.version = max(known.version, int(body["metadata"]["resourceVersion"]))
+    return None

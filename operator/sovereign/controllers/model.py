@@ -102,10 +102,9 @@ class ModelController:
         if item.spec is None:
             await self._write(item, _invalid(item), None)
             return None
-        await self._bring(item, context.store.governance(key.namespace))
-        return None
+        return await self._bring(item, context.store.governance(key.namespace))
 
-    async def _bring(self, item: Object, governance: Governance) -> None:
+    async def _bring(self, item: Object, governance: Governance) -> Outcome:
         context = self._context
         model = snapshot(item, context.store, context.caches)
         plan = plan_model(model, governance, context.settings)
@@ -124,15 +123,17 @@ class ModelController:
         shape = parameters or parameters_of(item)
         if shape is not None:
             content["parameters"] = shape.model_dump(by_alias=True, exclude_none=True)
-        await self._write(item, conditions, content)
+        later = await self._write(item, conditions, content)
         if applied.failure is not None:
             context.queue.retry(item.key)
+        return later
 
-    async def _write(self, item: Object, conditions: list[Condition], content: dict[str, Any] | None) -> None:
+    async def _write(self, item: Object, conditions: list[Condition], content: dict[str, Any] | None) -> Outcome:
         kept = {name: value for name, value in item.status.items() if name in ("artifact", "parameters", "policies")}
         before = {entry["type"]: entry for entry in item.status.get("conditions") or ()}
-        await children.write_status(self._context, item, content if content is not None else kept, conditions)
+        later = await children.write_status(self._context, item, content if content is not None else kept, conditions)
         self._announce(item, before, conditions)
+        return later
 
     def _announce(self, item: Object, before: dict[str, Condition], conditions: list[Condition]) -> None:
         """An Event for each turn that the import takes for the worse, and for its end."""

@@ -61,11 +61,11 @@ class PolicyController:
         await self._label(plan.node_label, plan.to_label, "true")
         await self._label(plan.node_label, plan.to_unlabel, None)
         conditions = self._conditions(item, policy, plan, applied.failure)
-        await children.write_status(context, item, self._content(key.name, plan), conditions)
+        later = await children.write_status(context, item, self._content(key.name, plan), conditions)
         self._measure(key.name, plan, conditions)
         if applied.failure is not None:
             context.queue.retry(key)
-        return None
+        return later
 
     async def _clean_up(self, name: str) -> None:
         """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""

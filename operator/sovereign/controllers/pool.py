@@ -28,6 +28,8 @@ from sovereign.plan.pool import PoolPlan, plan_pool
 from sovereign.plan.verdict import Verdict
 from sovereign.residency.verdicts import Violation
 
+_WORKLOAD = ("Deployment", "HorizontalPodAutoscaler")
+"""What stays while a model is imported anew: it serves what it has."""
 _POLICY_REASONS = frozenset(
     {
         Reason.NO_POLICY,
@@ -75,15 +77,16 @@ class PoolController:
         )
         failure: Verdict | None = None
         if plan.children:
-            applied = await children.bring_about(context, item, plan.children)
+            keep = _WORKLOAD if plan.waiting is not None else ()
+            applied = await children.bring_about(context, item, plan.children, keep=keep)
             failure = applied.failure
         pods = context.store.pods_of(key)
         conditions = self._conditions(item, plan, governance, pods, failure)
-        await children.write_status(context, item, self._content(item, plan, governance, pods), conditions)
+        later = await children.write_status(context, item, self._content(item, plan, governance, pods), conditions)
         self._announce(item, conditions)
         if failure is not None:
             context.queue.retry(key)
-        return None
+        return later
 
     async def _invalid(self, item: Object) -> None:
         """Report what cannot be understood; what runs is left as it is."""
@@ -127,6 +130,8 @@ class PoolController:
         }
         if plan.sizing is not None:
             content["sizing"] = plan.sizing.model_dump(by_alias=True)
+        elif "sizing" in item.status:
+            content["sizing"] = item.status["sizing"]
         return content
 
     def _placement(self, pods: Sequence[Pod]) -> dict[str, Any]:
@@ -177,6 +182,8 @@ class PoolController:
             return condition(AVAILABLE, False, Reason.SUSPENDED, "spec.suspend is true")
         state = self._deployment(item)
         wanted = plan.replicas if plan.replicas is not None else max(state.replicas if state else 0, 1)
+        if wanted == 0:
+            return condition(AVAILABLE, True, Reason.AVAILABLE, "no replicas are wanted")
         if state is not None and state.observed and state.updated >= wanted and state.available >= wanted:
             return condition(AVAILABLE, True, Reason.AVAILABLE, f"{state.available} of {wanted} replicas are ready")
         ready = state.available if state is not None else 0

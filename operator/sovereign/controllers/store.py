@@ -35,6 +35,8 @@ class Object(msgspec.Struct):
     status: dict[str, Any]
     version: int
     deleting: bool
+    written_at: float = 0.0
+    """When its status was last written, by the monotonic clock."""
 
     @property
     def key(self) -> Key:
@@ -117,6 +119,8 @@ class Store:
         known = self.objects.get(key)
         if known is not None and known.owner.uid == item.owner.uid and known.version >= item.version:
             return False
+        if known is not None:
+            item.written_at = known.written_at
         self.objects[key] = item
         if item.owner.kind == POLICY:
             self._put_policy(item)

@@ -1,0 +1,183 @@
+"""The world changes: pods leave the endpoints at once, are removed, and come up where they may be."""
+
+import json
+from typing import Any
+
+from tests.operator.conftest import FACTS, Lab, Process, wait_for
+
+FRENCH = ("gpu-fr-1", "gpu-fr-2", "gpu-fr-3")
+
+
+def endpoints(lab: Lab, namespace: str, service: str) -> set[str]:
+    """Names of the pods behind a Service."""
+    slices = lab.all("endpointslices", namespace, f"kubernetes.io/service-name={service}")
+    return {
+        endpoint["targetRef"]["name"]
+        for entry in slices
+        for endpoint in entry.get("endpoints") or []
+        if endpoint["conditions"].get("ready")
+    }
+
+
+def nodes_of(lab: Lab, namespace: str, pool: str) -> list[str]:
+    return sorted(pod["spec"].get("nodeName", "") for pod in lab.pods(namespace, pool))
+
+
+def events(lab: Lab, namespace: str, reason: str) -> list[dict[str, Any]]:
+    return [event for event in lab.all("events", namespace) if event["reason"] == reason]
+
+
+def serve(lab: Lab, place: str, **spec: Any) -> str:
+    """A pool that is ready; returns the node of its first pod."""
+    lab.model("chat", place)
+    lab.pool("chat", place, **spec)
+    lab.wait_condition("sovpool", "chat", place, "Ready", "True")
+    return nodes_of(lab, place, "chat")[0]
+
+
+def test_a_node_that_changes_jurisdiction(lab: Lab, operator: Process, place: str) -> None:
+    node = serve(lab, place)
+    (before,) = lab.pods(place, "chat")
+    wait_for("the endpoint", lambda: endpoints(lab, place, "chat"))
+    try:
+        lab.facts(node, jurisdiction="US")
+        wait_for("the pod to move", lambda: nodes_of(lab, place, "chat") not in ([node], [], [""]))
+        lab.wait_condition("sovpool", "chat", place, "PlacementVerified", "True")
+        moved = nodes_of(lab, place, "chat")
+        assert set(moved) <= set(FRENCH) - {node}
+        wait_for("the endpoint", lambda: endpoints(lab, place, "chat") == {p["metadata"]["name"] for p in lab.pods(place, "chat")})
+        (evicted,) = [e for e in events(lab, place, "Evicted") if e["involvedObject"]["uid"] == before["metadata"]["uid"]]
+        assert "jurisdiction US, not in FR" in evicted["message"]
+        labels = lab.get("node", node)["metadata"]["labels"]  # type: ignore[index]
+        assert f"{place}.{FACTS}/approved" not in labels
+    finally:
+        lab.facts(node, jurisdiction="FR")
+    wait_for("its approval", lambda: f"{place}.{FACTS}/approved" in lab.get("node", node)["metadata"]["labels"])  # type: ignore[index]
+
+
+def test_a_node_that_loses_its_facts(lab: Lab, operator: Process, place: str) -> None:
+    node = serve(lab, place)
+    try:
+        lab.facts(node, jurisdiction=None)
+        wait_for("the pod to move", lambda: nodes_of(lab, place, "chat") not in ([node], [], [""]))
+        status = wait_for("its rejection", lambda: rejection(lab, place, node))
+        assert status["rule"] == "placement.facts"
+    finally:
+        lab.facts(node, jurisdiction="FR")
+
+
+def rejection(lab: Lab, policy: str, node: str) -> dict[str, Any] | None:
+    found = lab.get("sovpol", policy)
+    assert found is not None
+    return next((entry for entry in found["status"]["rejections"] if entry["node"] == node), None)
+
+
+def test_a_node_that_is_deleted(lab: Lab, operator: Process, place: str) -> None:
+    node = serve(lab, place)
+    saved = lab.get("node", node)
+    assert saved is not None
+    approved = lab.get("sovpol", place)["status"]["approvedNodes"]  # type: ignore[index]
+    lab.cluster.kubectl("delete", "node", node)
+    try:
+        wait_for("the pod to move", lambda: nodes_of(lab, place, "chat") not in ([node], [], [""]))
+        wait_for("the count", lambda: lab.get("sovpol", place)["status"]["approvedNodes"] == approved - 1)  # type: ignore[index]
+    finally:
+        for gone in ("uid", "resourceVersion", "creationTimestamp", "managedFields"):
+            saved["metadata"].pop(gone, None)
+        saved.pop("status")
+        lab.cluster.kubectl("create", "-f", "-", input=json.dumps(saved))
+        status = {"capacity": CAPACITY, "allocatable": CAPACITY}
+        lab.cluster.kubectl(
+            "patch", "node", node, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status})
+        )
+
+
+CAPACITY = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": "8", "ephemeral-storage": "1Ti"}
+
+
+def test_nowhere_lawful_to_go(lab: Lab, operator: Process, place: str) -> None:
+    serve(lab, place)
+    try:
+        for node in (*FRENCH, "cpu-fr-1"):
+            lab.facts(node, jurisdiction="US")
+        lab.wait_condition("sovpool", "chat", place, "Ready", "False", "NoApprovedNode")
+        pod = wait_for("a pending pod", lambda: next(iter(lab.pods(place, "chat")), None))
+        assert not pod["spec"].get("nodeName"), "nothing relaxes placement"
+        message = lab.condition("sovpool", "chat", place, "Ready")["message"]
+        assert "placement.jurisdictions" in message
+        assert "jurisdiction US" in message
+        assert "jurisdiction DE" in message
+        assert endpoints(lab, place, "chat") == set()
+        lab.wait_condition("sovpol", place, "", "Ready", "False", "NoApprovedNode")
+    finally:
+        for node in (*FRENCH, "cpu-fr-1"):
+            lab.facts(node, jurisdiction="FR")
+    lab.wait_condition("sovpool", "chat", place, "Ready", "True")
+
+
+def test_an_eviction_that_is_refused_becomes_a_deletion(lab: Lab, operator: Process, place: str) -> None:
+    node = serve(lab, place)
+    lab.policy(place, tier=place, onViolation={"gracePeriod": "3s"})
+    (before,) = lab.pods(place, "chat")
+    budget = {"selector": {"matchLabels": {"sovereignai.io/pool": "chat"}}, "maxUnavailable": 0}
+    lab.apply(
+        {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "never", "namespace": place}, "spec": budget}
+    )
+    wait_for("the budget", lambda: (lab.get("pdb", "never", place) or {}).get("status", {}).get("observedGeneration"))
+    try:
+        lab.facts(node, jurisdiction="US")
+        wait_for("its end", lambda: before["metadata"]["uid"] not in {p["metadata"]["uid"] for p in lab.pods(place, "chat")})
+        assert events(lab, place, "Deleted")
+        assert not [e for e in events(lab, place, "Evicted") if e["involvedObject"]["uid"] == before["metadata"]["uid"]]
+    finally:
+        lab.facts(node, jurisdiction="FR")
+
+
+def test_report_takes_out_of_the_endpoints_and_moves_nothing(lab: Lab, operator: Process, place: str) -> None:
+    node = serve(lab, place)
+    lab.policy(place, tier=place, onViolation={"action": "Report"})
+    (before,) = lab.pods(place, "chat")
+    lab.settle(operator)
+    try:
+        lab.facts(node, jurisdiction="US")
+        lab.wait_condition("sovpool", "chat", place, "PlacementVerified", "False", "UnlawfulPlacement")
+        wait_for("no endpoint", lambda: endpoints(lab, place, "chat") == set())
+        assert [pod["metadata"]["uid"] for pod in lab.pods(place, "chat")] == [before["metadata"]["uid"]]
+        wait_for("the count", lambda: lab.get("sovpol", place)["status"]["violations"]["current"] == 1)  # type: ignore[index]
+    finally:
+        lab.facts(node, jurisdiction="FR")
+    wait_for("it to serve again", lambda: endpoints(lab, place, "chat"))
+    lab.wait_condition("sovpool", "chat", place, "Ready", "True")
+
+
+def test_audit_reports_and_moves_nothing(lab: Lab, operator: Process, place: str) -> None:
+    node = serve(lab, place)
+    lab.policy(place, tier=place, enforcement="Audit")
+    lab.wait_condition("sovpol", place, "", "Enforced", "False", "AuditOnly")
+    wait_for("the namespace to be open", lambda: not lab.all("networkpolicies", place, "sovereignai.io/policy"))
+    (before,) = lab.pods(place, "chat")
+    try:
+        lab.facts(node, jurisdiction="US")
+        lab.wait_condition("sovpool", "chat", place, "PlacementVerified", "False", "UnlawfulPlacement")
+        assert [pod["metadata"]["uid"] for pod in lab.pods(place, "chat")] == [before["metadata"]["uid"]]
+        assert endpoints(lab, place, "chat") == {before["metadata"]["name"]}
+    finally:
+        lab.facts(node, jurisdiction="FR")
+
+
+def test_a_policy_change_moves_only_the_pods_it_concerns(lab: Lab, operator: Process, place: str) -> None:
+    lab.policy(place, tier=place, jurisdictions=("FR", "DE"))
+    lab.model("chat", place)
+    lab.pool("french", place, modelRef={"name": "chat"}, placement={"jurisdictions": ["FR"]})
+    lab.pool("german", place, modelRef={"name": "chat"}, placement={"jurisdictions": ["DE"]})
+    for pool in ("french", "german"):
+        lab.wait_condition("sovpool", pool, place, "Ready", "True")
+    (stays,) = lab.pods(place, "french")
+    assert nodes_of(lab, place, "german")[0].startswith("gpu-de")
+    lab.policy(place, tier=place, jurisdictions=("FR",))
+    lab.wait_condition("sovpool", "german", place, "Ready", "False")
+    lab.settle(operator)
+    assert [pod["metadata"]["uid"] for pod in lab.pods(place, "french")] == [stays["metadata"]["uid"]]
+    deployment = lab.get("deployment", "french", place)
+    assert deployment is not None
+    assert deployment["metadata"]["generation"] == 1, "the template does not change with the list of jurisdictions"
