@@ -14,15 +14,13 @@ from sovereign.importer.inspection import MAX_CONFIG_BYTES
 _INDEX_SUFFIX = ".safetensors.index.json"
 _CONSOLIDATED = "consolidated"
 
-_FILE_TYPES: Mapping[int, str] = dict(
-    [(0, "F32"), (1, "F16"), (2, "Q4_0"), (3, "Q4_1"), (7, "Q8_0"), (8, "Q5_0"), (9, "Q5_1"), (10, "Q2_K")]
-    + [(11, "Q3_K_S"), (12, "Q3_K_M"), (13, "Q3_K_L"), (14, "Q4_K_S"), (15, "Q4_K_M"), (16, "Q5_K_S")]
-    + [(17, "Q5_K_M"), (18, "Q6_K"), (19, "IQ2_XXS"), (20, "IQ2_XS"), (21, "Q2_K_S"), (22, "IQ3_XS")]
-    + [(23, "IQ3_XXS"), (24, "IQ1_S"), (25, "IQ4_NL"), (26, "IQ3_S"), (27, "IQ3_M"), (28, "IQ2_S")]
-    + [(29, "IQ2_M"), (30, "IQ4_XS"), (31, "IQ1_M"), (32, "BF16"), (36, "TQ1_0"), (37, "TQ2_0")]
-    + [(38, "MXFP4_MOE")]
+_FILE_TYPES = (
+    *("F32", "F16", "Q4_0", "Q4_1", "-", "-", "-", "Q8_0", "Q5_0", "Q5_1", "Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L"),
+    *("Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K", "IQ2_XXS", "IQ2_XS", "Q2_K_S", "IQ3_XS", "IQ3_XXS", "IQ1_S"),
+    *("IQ4_NL", "IQ3_S", "IQ3_M", "IQ2_S", "IQ2_M", "IQ4_XS", "IQ1_M", "BF16", "-", "-", "-", "TQ1_0", "TQ2_0"),
+    "MXFP4_MOE",
 )
-"""``general.file_type`` of GGUF, as llama.cpp numbers it (enum llama_ftype)."""
+"""``general.file_type`` of GGUF by number, as llama.cpp has it (enum llama_ftype); "-" was withdrawn."""
 
 _FULL_PRECISION = frozenset({"F32", "F16", "BF16"})
 
@@ -72,7 +70,8 @@ def read(root: Path, files: Sequence[str], weights: Format) -> Architecture:
         weights: the model's format.
 
     Raises:
-        ImportFailure: InvalidWeights when headers or configuration are broken, or an index names a missing file.
+        ImportFailure: InvalidWeights when headers or configuration are broken, or an index names a missing
+            file.
     """
     return _of_safetensors(root, files) if weights is Format.SAFETENSORS else _of_gguf(root, files)
 
@@ -82,9 +81,7 @@ def _of_safetensors(root: Path, files: Sequence[str]) -> Architecture:
     for name in loaded_shards(root, files):
         by_dtype.update(safetensors.read(root / name, name).bytes_by_dtype)
     config = (
-        jsonfile.read_object(root / "config.json", "config.json", MAX_CONFIG_BYTES)
-        if "config.json" in files
-        else {}
+        jsonfile.read_object(root / "config.json", "config.json", MAX_CONFIG_BYTES) if "config.json" in files else {}
     )
     text = _text_model(config)
     dtype = _text(text, "dtype", "torch_dtype") or _text(config, "dtype", "torch_dtype")
@@ -117,9 +114,7 @@ def loaded_shards(root: Path, files: Sequence[str]) -> list[str]:
     indexes = [name for name in files if name.endswith(_INDEX_SUFFIX) and not name.startswith(_CONSOLIDATED)]
     named = {shard for index in indexes for shard in _shards_of(root, index)}
     if missing := sorted(named - set(found)):
-        raise ImportFailure(
-            Reason.INVALID_WEIGHTS, f"the index names {missing[0]}, which the source does not hold"
-        )
+        raise ImportFailure(Reason.INVALID_WEIGHTS, f"the index names {missing[0]}, which the source does not hold")
     if named:
         return sorted(named)
     return [name for name in found if not name.startswith(_CONSOLIDATED)] or found
@@ -153,8 +148,7 @@ def _of_gguf(root: Path, files: Sequence[str]) -> Architecture:
     family = _text(first.values, "general.architecture")
     own = {key.removeprefix(f"{family}."): value for key, value in first.values.items()}
     heads, width = _number(own, "attention.head_count"), _number(own, "embedding_length")
-    file_type = first.values.get("general.file_type")
-    kind = _FILE_TYPES.get(file_type) if isinstance(file_type, int) else None
+    kind = _file_type(first.values.get("general.file_type"))
     return Architecture(
         weights_bytes=sum(part.weights_bytes for part in parts),
         architecture=family,
@@ -170,10 +164,12 @@ def _of_gguf(root: Path, files: Sequence[str]) -> Architecture:
     )
 
 
+def _file_type(number: object) -> str | None:
+    return _FILE_TYPES[number] if isinstance(number, int) and 0 <= number < len(_FILE_TYPES) else None
+
+
 def _number(source: Mapping[str, Any], *keys: str) -> int | None:
-    return next(
-        (source[key] for key in keys if type(source.get(key)) is int and 0 < source[key] < 1 << 53), None
-    )
+    return next((source[key] for key in keys if type(source.get(key)) is int and 0 < source[key] < 1 << 53), None)
 
 
 def _text(source: Mapping[str, Any], *keys: str) -> str | None:

@@ -2,8 +2,10 @@
 
 Every file of a listing falls into one class, by its name alone:
 
-- *weights* of the model's format, and *side files* (configuration, tokenizer, chat templates, licences): taken;
-- *harmless* files that no engine reads (`.gitattributes`, images, the weights of the other safe format): left out;
+- *weights* of the model's format, and *side files* (configuration, tokenizer, chat templates, licences):
+  taken;
+- *harmless* files that no engine reads (`.gitattributes`, images, the weights of the other safe format): left
+  out;
 - anything else, first of all code and pickles: refused, until the user excludes it in so many words.
 """
 
@@ -178,7 +180,8 @@ def walk(root: Path, *, exclude: Iterable[str] = ()) -> list[str]:
     """List the regular files under a directory, as relative paths.
 
     Raises:
-        ImportFailure: UnsafeFile for a symbolic link, device, socket or pipe that is not excluded; SourceNotFound.
+        ImportFailure: UnsafeFile for a symbolic link, device, socket or pipe that is not excluded;
+            SourceNotFound.
     """
     excludes = tuple(exclude)
     found: list[str] = []

@@ -14,7 +14,8 @@ from sovereign.importer.failure import ImportFailure
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an import, or ``manifest DIR``; returns the exit code.
 
-    0 success; 1 failed, may succeed later; 2 wrong usage; 3 failed, and will fail again unless something is changed.
+    0 success; 1 failed, may succeed later; 2 wrong usage; 3 failed, and will fail again unless something is
+    changed.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] == "manifest":
@@ -32,15 +33,9 @@ def _make_manifest(arguments: Sequence[str]) -> int:
         description=f"Write {manifests.FILE_NAME} for a directory of weights, and print its digest.",
     )
     parser.add_argument("directory", type=Path)
-    parser.add_argument(
-        "--format", type=Format, choices=list(Format), help="of the weights; default: what is there"
-    )
-    parser.add_argument(
-        "--include", action="append", default=[], metavar="GLOB", help="take only files that match"
-    )
-    parser.add_argument(
-        "--exclude", action="append", default=[], metavar="GLOB", help="leave out files that match"
-    )
+    parser.add_argument("--format", type=Format, choices=list(Format), help="of the weights; default: what is there")
+    parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="take only files that match")
+    parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="leave out files that match")
     options = parser.parse_args(arguments)
     try:
         manifest = manifests.build(

@@ -83,9 +83,7 @@ class Credentials:
             auths = json.loads(text)["auths"]
             return {str(server): dict(entry) for server, entry in auths.items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ImportFailure(
-                Reason.ACCESS_DENIED, f"{_DOCKER_CONFIG} of the secret is not valid"
-            ) from error
+            raise ImportFailure(Reason.ACCESS_DENIED, f"{_DOCKER_CONFIG} of the secret is not valid") from error
 
     def secrets(self) -> frozenset[str]:
         """Every value that must never be printed, those inside ``.dockerconfigjson`` included."""
@@ -112,9 +110,7 @@ class Credentials:
             try:
                 context.load_verify_locations(cadata=pem)
             except (ssl.SSLError, ValueError) as error:
-                raise ImportFailure(
-                    Reason.ACCESS_DENIED, "ca.crt of the secret holds no PEM certificate"
-                ) from error
+                raise ImportFailure(Reason.ACCESS_DENIED, "ca.crt of the secret holds no PEM certificate") from error
         return context
 
 

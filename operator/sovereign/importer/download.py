@@ -16,7 +16,7 @@ from sovereign.importer.progress import Progress
 from sovereign.importer.retry import Backoff
 from sovereign.importer.source import RangesIgnored, RemoteFile, Source
 from sovereign.importer.stagedfile import MAX_BUFFERS, StagedFile
-from sovereign.importer.threads import together
+from sovereign.importer.threads import settle, together
 from sovereign.importer.volume import Staging
 
 LOG = logging.getLogger(__name__)
@@ -103,7 +103,8 @@ class _Download:
     async def run(self) -> FileEntry:
         """Fetch the file, or what is missing of it.
 
-        An earlier attempt's parts are trusted until the digest says otherwise; then the file is fetched once more.
+        An earlier attempt's parts are trusted until the digest says otherwise; then the file is fetched once
+        more.
         """
         self._done = self._journal.load() if self._path.exists() else set()
         resumed = bool(self._done)
@@ -145,7 +146,7 @@ class _Download:
             _, sha256 = await together(self._fetch(staged, hasher), hasher.run())
         finally:
             recorder.cancel()
-            await asyncio.wait([recorder])
+            await settle(recorder)
         if not recorder.cancelled() and (error := recorder.exception()):
             raise error
         assert sha256 is not None
@@ -199,9 +200,7 @@ class _Download:
             except ImportFailure as failure:
                 if span.position == span.stop:
                     return
-                failures = (
-                    1 if span.position - before >= _WORTHWHILE_BYTES and hasher is None else failures + 1
-                )
+                failures = 1 if span.position - before >= _WORTHWHILE_BYTES and hasher is None else failures + 1
                 if hasher is not None:
                     self._engine.progress.resume(span.start - span.position)
                     span.position = span.start
@@ -232,9 +231,7 @@ class _Download:
                 f"{self._file.path} ended after {span.position} of {span.stop} bytes",
             )
 
-    async def _write(
-        self, staged: StagedFile, span: _Span, buffers: list[bytes], hasher: PrefixHash | None
-    ) -> None:
+    async def _write(self, staged: StagedFile, span: _Span, buffers: list[bytes], hasher: PrefixHash | None) -> None:
         count = sum(map(len, buffers))
         await staged.write(buffers, span.position)
         span.position += count

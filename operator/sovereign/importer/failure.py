@@ -35,7 +35,7 @@ RETRYABLE = frozenset(
 """Reasons for which the same import may succeed later with nothing changed in its specification."""
 
 
-class ImportFailure(Exception):  # noqa: N818 - the word of the domain: it is what the report carries
+class ImportFailure(Exception):
     """An import, or one request of it, failed for a documented reason.
 
     Args:

@@ -114,9 +114,7 @@ class _Adder:
 class _Append(argparse.Action):
     """Like "append", but the first flag replaces the default from the environment."""
 
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any
-    ) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
         current = getattr(namespace, self.dest)
         setattr(namespace, self.dest, ([] if current is self.default else current) + [values])
 

@@ -1,7 +1,7 @@
 """The metadata of a GGUF file.
 
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md - magic, version, counts, typed key-value pairs, tensor
-descriptions, tensors. Little-endian files of versions 2 and 3.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md - magic, version, counts, typed key-value
+pairs, tensor descriptions, tensors. Little-endian files of versions 2 and 3.
 """
 
 import os
@@ -66,9 +66,7 @@ class _Reader:
             raise self._invalid("it does not begin with GGUF")
         version = self._integer("<I")
         if version not in _VERSIONS:
-            raise self._invalid(
-                f"its version {version} is not one of {_VERSIONS} (big-endian files are not supported)"
-            )
+            raise self._invalid(f"its version {version} is not one of {_VERSIONS} (big-endian files are not supported)")
         tensors, pairs = self._count(24), self._count(12)
         values: dict[str, Value] = {}
         lengths: dict[str, int] = {}

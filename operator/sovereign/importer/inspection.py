@@ -1,10 +1,10 @@
 """What a file really holds, checked after it was written and before anybody can see it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from sovereign.importer import gguf, jsonfile, safetensors
-from sovereign.importer.catalogue import Format, Kind, kind_of
+from sovereign.importer.catalogue import Format
 from sovereign.importer.failure import ImportFailure, Reason
 
 MAX_CONFIG_BYTES = 16 << 20
@@ -16,22 +16,30 @@ REMOTE_CODE_KEYS = frozenset({"auto_map", "custom_pipelines", "trust_remote_code
 """
 
 
-def inspect(path: Path, name: str, weights: Format) -> None:
+_READERS: Mapping[str, Callable[[Path, str], object]] = {
+    Format.SAFETENSORS.suffix: safetensors.read,
+    Format.GGUF.suffix: gguf.read,
+}
+
+
+def inspect(path: Path, name: str) -> None:
     """Check the content of a file of a model.
+
+    Weights are checked in whatever format their name claims, also when the model is of the other one.
 
     Args:
         path: where it lies.
         name: its path in the model.
-        weights: the model's format.
 
     Raises:
-        ImportFailure: InvalidWeights for weights or configuration that is broken, UnsafeFile for configuration that asks
-            for remote code.
+        ImportFailure: InvalidWeights for weights or configuration that is broken, UnsafeFile for configuration
+            that asks for remote code.
     """
-    if kind_of(name, weights) is Kind.WEIGHTS:
-        read = safetensors.read if weights is Format.SAFETENSORS else gguf.read
-        read(path, name)
-    elif name.lower().endswith("config.json"):
+    lowered = name.lower()
+    for suffix, read in _READERS.items():
+        if lowered.endswith(suffix):
+            read(path, name)
+    if lowered.endswith("config.json"):
         _check_configuration(path, name)
 
 

@@ -1,9 +1,9 @@
 """What of a file is on disk already: a journal that survives a kill at any point.
 
-The journal lies beside the staged files. Its first line describes the file and the cut into parts, every further
-line is ``[part, etag]``. A part is recorded only after its bytes were synced, so a record that is there is true; a record
-that was lost costs a part fetched again. A torn last line is ignored. What the journal says is believed only until
-the file's digest has been computed.
+The journal lies beside the staged files. Its first line describes the file and the cut into parts, every
+further line is ``[part, etag]``. A part is recorded only after its bytes were synced, so a record that is
+there is true; a record that was lost costs a part fetched again. A torn last line is ignored. What the
+journal says is believed only until the file's digest has been computed.
 """
 
 import json
@@ -30,7 +30,8 @@ class PartJournal:
         self._part_size = part_size
 
     def load(self) -> set[int]:
-        """The recorded parts, none when the journal is missing, about another version, or cannot be proven right.
+        """The recorded parts, none when the journal is missing, about another version, or cannot be proven
+        right.
 
         Pins the version (etag) that the parts came from on the file.
         """

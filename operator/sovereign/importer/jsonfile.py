@@ -15,8 +15,8 @@ def parse_object(data: bytes, name: str) -> dict[str, Any]:
         name: the file, for the message.
 
     Raises:
-        ImportFailure: InvalidWeights when it is no JSON object, is nested absurdly deep, or has a key twice (two readers
-            would disagree on what it says).
+        ImportFailure: InvalidWeights when it is no JSON object, is nested absurdly deep, or has a key twice
+            (two readers would disagree on what it says).
     """
     try:
         document = json.loads(data, object_pairs_hook=_distinct)

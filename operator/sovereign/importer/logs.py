@@ -22,11 +22,7 @@ class LineFormatter(logging.Formatter):
         if record.exc_info:
             message += "\n" + self._redact(self.formatException(record.exc_info))
         fields = getattr(record, "fields", {})
-        time = (
-            datetime.fromtimestamp(record.created, UTC)
-            .isoformat(timespec="milliseconds")
-            .replace("+00:00", "Z")
-        )
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if self._as_json:
             document = {"time": time, "level": record.levelname.lower(), "message": message, **fields}
             return self._redact(json.dumps(document, ensure_ascii=False))

@@ -4,10 +4,10 @@ Canonical form, byte for byte::
 
     {"files":[{"path":P,"sha256":H,"size":N},...],"version":1}
 
-UTF-8 JSON without white space, object keys in ascending order, strings escaped no more than JSON asks (``"``, ``\\`` and
-control characters; the path rules leave only ``"``), ``files`` in ascending order of the paths' code points (which is the order of
-their UTF-8 bytes). P is a path as `sovereign.importer.paths` allows, H 64 lower-case hexadecimal digits, N the
-size in bytes. The digest is ``sha256:`` and the SHA-256 of these bytes.
+UTF-8 JSON without white space, object keys in ascending order, strings escaped no more than JSON asks (``"``,
+``\\`` and control characters; the path rules leave only ``"``), ``files`` in ascending order of the paths'
+code points (which is the order of their UTF-8 bytes). P is a path as `sovereign.importer.paths` allows, H 64
+lower-case hexadecimal digits, N the size in bytes. The digest is ``sha256:`` and the SHA-256 of these bytes.
 
 A stored manifest may be formatted in any way: its digest is that of its canonical form.
 """
@@ -57,6 +57,15 @@ class Manifest:
     def size(self) -> int:
         """The sum of the files' sizes in bytes."""
         return sum(entry.size for entry in self.files)
+
+    def check(self, expected: str | None) -> None:
+        """Raise DigestMismatch unless the digest is the expected one (None: any)."""
+        if expected is not None and self.digest != expected:
+            raise ImportFailure(
+                Reason.DIGEST_MISMATCH,
+                f"the source holds {self.digest}, expected is {expected}: correct the model's digest if this is "
+                "the version that is meant, else its source",
+            )
 
     def encode(self) -> bytes:
         """The canonical form."""
@@ -150,10 +159,9 @@ def build(
         exclude: glob patterns of files to leave out.
 
     Raises:
-        ImportFailure: UnsafeFile for a file that is refused and not excluded, SourceInvalid for an empty directory.
+        ImportFailure: UnsafeFile for a file that is refused and not excluded, SourceInvalid for an empty
+            directory.
     """
     found = catalogue.walk(root, exclude=exclude)
-    chosen = catalogue.select(
-        found, weights or catalogue.guess_format(found), include=include, exclude=exclude
-    )
+    chosen = catalogue.select(found, weights or catalogue.guess_format(found), include=include, exclude=exclude)
     return of(FileEntry(path, (root / path).stat().st_size, hash_file(root / path)) for path in chosen)

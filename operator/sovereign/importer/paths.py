@@ -12,8 +12,8 @@ MAX_SEGMENT_BYTES = 255
 def problem_of(path: str) -> str | None:
     """Say what is wrong with a relative path, or None when it is safe.
 
-    A safe path is relative, separated by ``/``, in Unicode NFC, without empty, ``.`` or ``..`` segments, backslashes,
-    and control, format or unassigned characters (Unicode categories C*, Zl, Zp).
+    A safe path is relative, separated by ``/``, in Unicode NFC, without empty, ``.`` or ``..`` segments,
+    backslashes, and control, format or unassigned characters (Unicode categories C*, Zl, Zp).
     """
     rules = (
         (not path, "it is empty"),

@@ -49,6 +49,7 @@ class Process:
     async def _main(self, credentials: Credentials) -> int:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
+        loop.set_exception_handler(_note)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._interrupt, task)
         reporter = asyncio.create_task(self._progress.report(self._settings.progress_interval))
@@ -74,9 +75,7 @@ class Process:
     def _end_interrupted(self) -> NoReturn:
         """Report, and end without waiting for threads: one may hang in a write to a dead disk."""
         code = self._fail(
-            ImportFailure(
-                Reason.INTERRUPTED, "the import was stopped; the next attempt goes on where it ended"
-            )
+            ImportFailure(Reason.INTERRUPTED, "the import was stopped; the next attempt goes on where it ended")
         )
         sys.stderr.flush()
         os._exit(code)
@@ -88,8 +87,18 @@ class Process:
         return failure.exit_code
 
     def _finish(self, document: Mapping[str, Any]) -> None:
-        LOG.info("result", extra={"fields": document})
+        LOG.info("result", extra={"fields": {"termination": document}})
         try:
             report.write(self._settings.termination_log, document)
         except OSError as error:
             LOG.warning("the termination log cannot be written: %s", error.strerror)
+
+
+def _note(_: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """Say in a line what happened beside the import, with no traceback.
+
+    A connection that is given up in the middle of a TLS record ends with an error of its own, in the event loop; the
+    request has failed already, or does not matter any more.
+    """
+    level = logging.DEBUG if "transport" in context or "protocol" in context else logging.WARNING
+    LOG.log(level, "%s: %r", context.get("message", "event loop").partition("\n")[0], context.get("exception"))

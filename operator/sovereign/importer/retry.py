@@ -20,7 +20,8 @@ class Backoff:
 
     Attributes:
         attempts: tries in all, the first included.
-        delay: seconds; the wait after the first failure is drawn from [delay / 2, delay], and doubles from there.
+        delay: seconds; the wait after the first failure is drawn from [delay / 2, delay], and doubles from
+            there.
         ceiling: the longest wait in seconds, also when a server asks for more.
     """
 
@@ -37,16 +38,14 @@ class Backoff:
     async def pause(self, failures: int, failure: ImportFailure, what: str) -> None:
         """Wait before the next try, or raise the failure when there shall be none.
 
-        Only an unreachable source is tried again on the spot. Other failures that pass (a source that changed, a volume that
-        went away) need a new start.
+        Only an unreachable source is tried again on the spot. Other failures that pass (a source that
+        changed, a volume that went away) need a new start.
         """
         passing = failure.retryable and failure.reason is Reason.SOURCE_UNREACHABLE
         if not passing or failures >= self.attempts:
             raise failure
         seconds = self.wait(failures, failure.retry_after)
-        LOG.warning(
-            "%s failed (%s), trying again in %.1f s: %s", what, failure.reason.value, seconds, failure.message
-        )
+        LOG.warning("%s failed (%s), trying again in %.1f s: %s", what, failure.reason.value, seconds, failure.message)
         await asyncio.sleep(seconds)
 
 

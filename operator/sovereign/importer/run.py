@@ -1,7 +1,8 @@
 """One import, from the source to the published directory."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sovereign.importer import architecture, catalogue, inspection
@@ -9,7 +10,7 @@ from sovereign.importer import manifest as manifests
 from sovereign.importer.catalogue import Kind, kind_of
 from sovereign.importer.credentials import Credentials
 from sovereign.importer.download import Engine
-from sovereign.importer.failure import ImportFailure, Reason
+from sovereign.importer.failure import ImportFailure
 from sovereign.importer.manifest import FileEntry, Manifest
 from sovereign.importer.progress import Progress
 from sovereign.importer.report import Imported
@@ -47,9 +48,7 @@ async def _already(volume: Volume, digest: str | None, settings: Settings) -> Ma
     return found
 
 
-async def _import(
-    volume: Volume, settings: Settings, credentials: Credentials, progress: Progress
-) -> Manifest:
+async def _import(volume: Volume, settings: Settings, credentials: Credentials, progress: Progress) -> Manifest:
     backoff = Backoff(settings.max_attempts, settings.retry_delay)
     async with await in_thread(None, open_source, settings, credentials) as source:
         files = await retrying(lambda: _resolve(source, settings), backoff, "reading the source")
@@ -63,14 +62,15 @@ async def _import(
         progress.total = sum(file.size for file in files)
         LOG.info("importing %d files, %d bytes", len(files), progress.total)
         volume.check_space(progress.total, staging)
-        engine = Engine(
-            source, staging, progress, backoff, settings.concurrency, settings.part_size, settings.timeout
-        )
+        engine = Engine(source, staging, progress, backoff, settings.concurrency, settings.part_size, settings.timeout)
         try:
             manifest = manifests.of(await _fetch_and_inspect(engine, files, settings))
         finally:
             engine.close()
-        _check_digest(manifest, settings.digest)
+        manifest.check(settings.digest)
+        with _refusing(staging):
+            # Files that are sound one by one may still not make a model: an index that names a missing shard.
+            await in_thread(None, architecture.read, staging.files, _names(manifest), settings.format)
         await in_thread(None, volume.publish, staging, manifest)
         return manifest
 
@@ -80,8 +80,8 @@ async def _resolve(source: Source, settings: Settings) -> list[RemoteFile]:
     data = await source.manifest()
     if data is not None:
         manifest = manifests.parse(data)
-        _check_digest(manifest, settings.digest)
-        catalogue.check_listed([entry.path for entry in manifest.files], settings.format)
+        manifest.check(settings.digest)
+        catalogue.check_listed(_names(manifest), settings.format)
         return await source.locate(manifest)
     found = {file.path: file for file in await source.files()}
     chosen = catalogue.select(found, settings.format, include=settings.include, exclude=settings.exclude)
@@ -94,41 +94,40 @@ def _known_manifest(files: Iterable[RemoteFile]) -> Manifest | None:
     return manifests.of(entries) if len(entries) == len(list(files)) else None
 
 
-async def _fetch_and_inspect(
-    engine: Engine, files: Iterable[RemoteFile], settings: Settings
-) -> list[FileEntry]:
+async def _fetch_and_inspect(engine: Engine, files: Iterable[RemoteFile], settings: Settings) -> list[FileEntry]:
     """Fetch the small files first: a configuration that is refused should not cost a night's download."""
     weights = [file for file in files if kind_of(file.path, settings.format) is Kind.WEIGHTS]
     side = [file for file in files if file not in weights]
     entries = []
     for group in (side, weights):
         entries += await engine.fetch(group)
-        await _inspect(engine.staging, group, settings)
+        await _inspect(engine.staging, group)
     return entries
 
 
-async def _inspect(staging: Staging, files: Iterable[RemoteFile], settings: Settings) -> None:
-    for file in files:
-        try:
-            await in_thread(None, inspection.inspect, staging.file(file.path), file.path, settings.format)
-        except ImportFailure:
-            # What was refused does not stay on the volume.
-            staging.remove()
-            raise
+async def _inspect(staging: Staging, files: Iterable[RemoteFile]) -> None:
+    with _refusing(staging):
+        for file in files:
+            await in_thread(None, inspection.inspect, staging.file(file.path), file.path)
 
 
-def _check_digest(manifest: Manifest, expected: str | None) -> None:
-    if expected is not None and manifest.digest != expected:
-        raise ImportFailure(
-            Reason.DIGEST_MISMATCH,
-            f"the source holds {manifest.digest}, expected is {expected}: correct the model's digest if this is the "
-            "version that is meant, else its source",
-        )
+@contextmanager
+def _refusing(staging: Staging) -> Iterator[None]:
+    """What is refused does not stay on the volume."""
+    try:
+        yield
+    except ImportFailure:
+        staging.remove()
+        raise
+
+
+def _names(manifest: Manifest) -> list[str]:
+    return [entry.path for entry in manifest.files]
 
 
 async def _result(volume: Volume, manifest: Manifest, settings: Settings, progress: Progress) -> Imported:
     root: Path = volume.directory(manifest.digest)
-    names = [entry.path for entry in manifest.files]
+    names = _names(manifest)
     progress.total = progress.done = manifest.size
     return Imported(
         digest=manifest.digest,

@@ -1,7 +1,7 @@
 """The header of a safetensors file, read and checked without loading a tensor.
 
-Format: https://github.com/huggingface/safetensors#format - 8 bytes little-endian length N, N bytes of JSON, the tensors'
-bytes without holes.
+Format: https://github.com/huggingface/safetensors#format - 8 bytes little-endian length N, N bytes of JSON,
+the tensors' bytes without holes.
 """
 
 import math

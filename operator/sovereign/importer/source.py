@@ -42,12 +42,10 @@ class RemoteFile:
 
     def changed(self) -> ImportFailure:
         """The failure of a file that is not what it was when the import began."""
-        return ImportFailure(
-            Reason.SOURCE_CHANGED, f"{self.path} changed at the source while it was being fetched"
-        )
+        return ImportFailure(Reason.SOURCE_CHANGED, f"{self.path} changed at the source while it was being fetched")
 
 
-class RangesIgnored(Exception):  # noqa: N818 - not an error: the engine then takes the file in one stream
+class RangesIgnored(Exception):
     """The source answered a request for a part with the whole file."""
 
 
@@ -75,17 +73,15 @@ class Source(ABC):
         """Find the files of a manifest.
 
         Raises:
-            ImportFailure: SourceInvalid for a file that the source lacks, SizeMismatch for one of another size,
-                DigestMismatch for one whose digest the source states otherwise.
+            ImportFailure: SourceInvalid for a file that the source lacks, SizeMismatch for one of another
+                size, DigestMismatch for one whose digest the source states otherwise.
         """
         known = {file.path: file for file in await self.files()}
         located = []
         for entry in manifest.files:
             file = known.get(entry.path)
             if file is None:
-                raise ImportFailure(
-                    Reason.SOURCE_INVALID, f"the source lacks {entry.path}, which its manifest lists"
-                )
+                raise ImportFailure(Reason.SOURCE_INVALID, f"the source lacks {entry.path}, which its manifest lists")
             if file.size != entry.size:
                 raise ImportFailure(
                     Reason.SIZE_MISMATCH,

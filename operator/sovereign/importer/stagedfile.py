@@ -19,9 +19,10 @@ MAX_BUFFERS = 512
 class StagedFile:
     """An open file of a known size, and the journal of its parts.
 
-    Parts that are finished are synced to disk and then recorded, as many as have gathered while the last sync ran: the
-    disk sets the pace, and a kill costs at most what one sync takes. Starting the write-back early also means that
-    there is little left to sync before publishing.
+    Parts that are finished are synced to disk and then recorded, as many as have gathered while the last sync
+        ran: the
+    disk sets the pace, and a kill costs at most what one sync takes. Starting the write-back early also means
+    that there is little left to sync before publishing.
     """
 
     def __init__(self, path: Path, size: int, journal: PartJournal, pool: Executor) -> None:
@@ -55,7 +56,8 @@ class StagedFile:
             written = os.pwritev(self.descriptor, buffers, offset)
             if written == expected:
                 return
-            # Rare: a signal, or the disk is nearly full. The rest goes out in plain writes, which then say why.
+            # Rare: a signal, or the disk is nearly full. The rest goes out in plain writes, which then say
+            # why.
             rest = memoryview(b"".join(buffers))[written:]
             while rest:
                 count = os.pwrite(self.descriptor, rest, offset + written)

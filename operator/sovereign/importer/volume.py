@@ -8,7 +8,8 @@ Layout under its root::
     sha256-<64 hex>.manifest.json      canonical manifest of a published model (0444)
     sha256-<64 hex>/...                the published model (files 0444, directories 0555)
 
-A published directory appears in one rename, after everything in it was checked and synced, and after its manifest.
+A published directory appears in one rename, after everything in it was checked and synced, and after its
+manifest.
 """
 
 import asyncio
@@ -106,9 +107,7 @@ class Volume:
         """
         with storage_errors(f"the volume at {self.root} cannot be written"):
             self.root.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(
-                self.root / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660
-            )
+            descriptor = os.open(self.root / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
         try:
             await _lock(descriptor)
             yield
@@ -146,7 +145,8 @@ class Volume:
         return self.root / f"{digest.replace(':', '-')}.manifest.json"
 
     def published(self, digest: str, *, rehash: bool) -> Manifest | None:
-        """The manifest of a published model whose files are all there, None when it has to be imported (again).
+        """The manifest of a published model whose files are all there, None when it has to be imported
+        (again).
 
         Args:
             digest: of the model.
@@ -155,8 +155,7 @@ class Volume:
         directory = self.directory(digest)
         try:
             found = manifests.parse(self.manifest_path(digest).read_bytes())
-            if found.digest != digest:
-                raise ImportFailure(Reason.DIGEST_MISMATCH, "its manifest is another model's")
+            found.check(digest)
             check_layout(directory, found)
             if rehash:
                 _check_hashes(directory, found)
@@ -172,7 +171,8 @@ class Volume:
         """Make a staged model visible, in one rename, for good.
 
         Raises:
-            ImportFailure: UnsafeFile or SizeMismatch when the directory is not exactly what the manifest says.
+            ImportFailure: UnsafeFile or SizeMismatch when the directory is not exactly what the manifest
+                says.
         """
         check_layout(staging.files, manifest)
         _seal(staging.files)
@@ -203,7 +203,8 @@ def check_layout(root: Path, manifest: Manifest) -> None:
     """Check that a directory holds a manifest's files, of the right sizes, and nothing else.
 
     Raises:
-        ImportFailure: UnsafeFile for anything more than regular files, SizeMismatch for a missing or wrong one.
+        ImportFailure: UnsafeFile for anything more than regular files, SizeMismatch for a missing or wrong
+            one.
         FileNotFoundError: the directory does not exist.
     """
     sizes = {entry.path: entry.size for entry in manifest.files}
@@ -216,9 +217,7 @@ def check_layout(root: Path, manifest: Manifest) -> None:
         if name not in sizes or not stat.S_ISREG(mode):
             raise ImportFailure(Reason.UNSAFE_FILE, f"{name} does not belong to the model")
         if path.lstat().st_size != sizes.pop(name):
-            raise ImportFailure(
-                Reason.SIZE_MISMATCH, f"{name} does not have the size that the manifest states"
-            )
+            raise ImportFailure(Reason.SIZE_MISMATCH, f"{name} does not have the size that the manifest states")
     if sizes:
         raise ImportFailure(Reason.SIZE_MISMATCH, f"{min(sizes)} is missing")
 

@@ -43,6 +43,4 @@ def open_source(settings: Settings, credentials: Credentials) -> Source:
             from sovereign.importer.sources.directory import DirectorySource
 
             return DirectorySource.open(settings)
-    raise ImportFailure(
-        Reason.SOURCE_INVALID, f"the source must be one of {', '.join(s + '://' for s in SCHEMES)}"
-    )
+    raise ImportFailure(Reason.SOURCE_INVALID, f"the source must be one of {', '.join(s + '://' for s in SCHEMES)}")

@@ -14,6 +14,7 @@ from sovereign.importer.failure import ImportFailure, Reason
 from sovereign.importer.source import RangesIgnored, RemoteFile
 
 _MAX_REDIRECTS = 5
+_MAX_RENEWALS = 3
 _READ_BUFFER = 1 << 20
 _CONNECT_SECONDS = 15.0
 _RETRIED = frozenset({408, 425, 429})
@@ -27,8 +28,8 @@ class Authorizer(Protocol):
     def headers(self) -> Headers:
         """The headers as they are now."""
 
-    async def renew(self) -> bool:
-        """Try to get newer credentials after a 401; False when there are none."""
+    async def renew(self, refused: Headers) -> bool:
+        """See to it that `headers` gives others than those just refused with 401; False when it cannot."""
 
 
 class FixedAuthorizer:
@@ -41,8 +42,8 @@ class FixedAuthorizer:
         """The header, if there is one."""
         return self._headers
 
-    async def renew(self) -> bool:
-        """There is nothing newer."""
+    async def renew(self, refused: Headers) -> bool:
+        """There are no others."""
         return False
 
 
@@ -50,15 +51,14 @@ class HttpClient:
     """Requests to one source.
 
     Args:
-        authorizer: credentials, sent to the origin of a request's first URL only, never along a redirect elsewhere.
+        authorizer: credentials, sent to the origin of a request's first URL only, never along a redirect
+            elsewhere.
         trust: the TLS context.
         timeout: seconds without data.
         allow_insecure: whether ``http://`` may be used, also by a redirect.
     """
 
-    def __init__(
-        self, authorizer: Authorizer, trust: ssl.SSLContext, timeout: float, *, allow_insecure: bool
-    ) -> None:
+    def __init__(self, authorizer: Authorizer, trust: ssl.SSLContext, timeout: float, *, allow_insecure: bool) -> None:
         self._authorizer = authorizer
         self._trust = trust
         self._timeout = aiohttp.ClientTimeout(
@@ -115,36 +115,35 @@ class HttpClient:
             await self._session.close()
 
     @asynccontextmanager
-    async def _get(
-        self, url: str, headers: Headers, file: RemoteFile | None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """GET with redirects and one renewal of credentials; the answer is 200 or 206."""
+    async def _get(self, url: str, headers: Headers, file: RemoteFile | None) -> AsyncIterator[aiohttp.ClientResponse]:
+        """GET with redirects and renewal of credentials; the answer is 200 or 206."""
         target = origin = URL(url, encoded=True)
-        renewed = False
-        hops = 0
+        renewals = hops = 0
         while True:
-            response = await self._send(target, headers, authorized=target.origin() == origin.origin())
+            authorization = self._authorizer.headers() if target.origin() == origin.origin() else {}
+            response = await self._send(target, {**headers, **authorization})
             async with response:
                 if response.status in {301, 302, 303, 307, 308}:
                     hops += 1
                     target = self._redirected(target, response, hops)
-                elif response.status == 401 and not renewed and await self._authorizer.renew():
-                    renewed = True
+                elif await self._renewed(response, authorization, renewals):
+                    renewals += 1
                 else:
                     _check_status(response, url, file)
                     yield response
                     return
 
-    async def _send(self, target: URL, headers: Headers, *, authorized: bool) -> aiohttp.ClientResponse:
+    async def _renewed(self, response: aiohttp.ClientResponse, authorization: Headers, renewals: int) -> bool:
+        refused = response.status == 401 and bool(authorization)
+        return refused and renewals < _MAX_RENEWALS and await self._authorizer.renew(authorization)
+
+    async def _send(self, target: URL, headers: Headers) -> aiohttp.ClientResponse:
         if target.scheme != "https" and not self._allow_insecure:
             raise ImportFailure(
                 Reason.SOURCE_INVALID, f"{target.host} would be spoken to without TLS, which is not allowed"
             )
-        sent = {**headers, **(self._authorizer.headers() if authorized else {})}
         with _failures(str(target.with_query(None))):
-            return await self._open_session().get(
-                target, headers=sent, allow_redirects=False, ssl=self._trust
-            )
+            return await self._open_session().get(target, headers=headers, allow_redirects=False, ssl=self._trust)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -173,9 +172,7 @@ class HttpClient:
 def _check_extent(response: aiohttp.ClientResponse, file: RemoteFile, start: int, stop: int) -> None:
     """Check that an answer is about the bytes that were asked for, of a file of the expected size."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise ImportFailure(
-            Reason.SOURCE_INVALID, f"the server compresses {file.path} though it was asked not to"
-        )
+        raise ImportFailure(Reason.SOURCE_INVALID, f"the server compresses {file.path} though it was asked not to")
     if response.status == 206:
         expected = f"bytes {start}-{stop - 1}/{file.size}"
         if response.headers.get("Content-Range", "").replace("/*", f"/{file.size}") != expected:
@@ -211,9 +208,7 @@ def failure_of(status: int, what: str, *, retry_after: str | None = None) -> Imp
             status=status,
         )
     if status in {404, 410}:
-        return ImportFailure(
-            Reason.SOURCE_NOT_FOUND, f"the source has no {what} (HTTP {status})", status=status
-        )
+        return ImportFailure(Reason.SOURCE_NOT_FOUND, f"the source has no {what} (HTTP {status})", status=status)
     if status in _RETRIED or status >= 500:
         return ImportFailure(
             Reason.SOURCE_UNREACHABLE,
@@ -221,9 +216,7 @@ def failure_of(status: int, what: str, *, retry_after: str | None = None) -> Imp
             retry_after=_seconds(retry_after),
             status=status,
         )
-    return ImportFailure(
-        Reason.SOURCE_INVALID, f"the source answered HTTP {status} for {what}", status=status
-    )
+    return ImportFailure(Reason.SOURCE_INVALID, f"the source answered HTTP {status} for {what}", status=status)
 
 
 def _seconds(retry_after: str | None) -> float | None:

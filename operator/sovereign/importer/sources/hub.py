@@ -13,7 +13,8 @@ from sovereign.importer.source import RemoteFile, Source
 from sovereign.importer.sources.http import FixedAuthorizer, HttpClient, failure_of, unreachable, untrusted
 from sovereign.importer.threads import in_thread
 
-# Read by the client when it is imported: nothing is told to anybody, and an "offline" meant for engines is not for us.
+# Read by the client when it is imported: nothing is told to anybody, and an "offline" meant for engines is
+# not for us.
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "0"
 
@@ -93,14 +94,10 @@ class HubSource(Source):
         what = f"{self._repo} at revision {self._revision}"
         try:
             self._commit = self._api.model_info(self._repo, revision=self._revision).sha
-            tree = self._api.list_repo_tree(
-                self._repo, revision=self._commit or self._revision, recursive=True
-            )
+            tree = self._api.list_repo_tree(self._repo, revision=self._commit or self._revision, recursive=True)
             return [self._remote(item) for item in tree if isinstance(item, RepoFile)]
         except HFValidationError as error:
-            raise ImportFailure(
-                Reason.SOURCE_INVALID, "a hub source is hf://organisation/repository"
-            ) from error
+            raise ImportFailure(Reason.SOURCE_INVALID, "a hub source is hf://organisation/repository") from error
         except HfHubHTTPError as error:
             raise failure_of(error.response.status_code, what) from error
         except (httpx2.HTTPError, OSError) as error:
@@ -113,9 +110,7 @@ class HubSource(Source):
             ) from error
 
     def _remote(self, item: RepoFile) -> RemoteFile:
-        return RemoteFile(
-            item.path, item.size, self._url(item.path), sha256=item.lfs.sha256 if item.lfs else None
-        )
+        return RemoteFile(item.path, item.size, self._url(item.path), sha256=item.lfs.sha256 if item.lfs else None)
 
     def _url(self, path: str) -> str:
         return hf_hub_url(self._repo, path, revision=self._commit or self._revision, endpoint=self._endpoint)

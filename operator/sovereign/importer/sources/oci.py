@@ -19,7 +19,7 @@ from sovereign.importer.failure import ImportFailure, Reason
 from sovereign.importer.manifest import FILE_NAME, MAX_BYTES, is_digest
 from sovereign.importer.settings import Settings
 from sovereign.importer.source import RemoteFile, Source
-from sovereign.importer.sources.http import HttpClient, failure_of, unreachable, untrusted
+from sovereign.importer.sources.http import Headers, HttpClient, failure_of, unreachable, untrusted
 from sovereign.importer.threads import in_thread
 
 _MANIFEST_TYPES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json")
@@ -46,19 +46,13 @@ class OciSource(Source):
         try:
             container = oras.container.Container(reference)
         except ValueError as error:
-            raise ImportFailure(
-                Reason.SOURCE_INVALID, "an OCI source is oci://host/repository:tag"
-            ) from error
+            raise ImportFailure(Reason.SOURCE_INVALID, "an OCI source is oci://host/repository:tag") from error
         if container.registry != reference.partition("/")[0]:
-            raise ImportFailure(
-                Reason.SOURCE_INVALID, "an OCI source names its registry: oci://host/repository:tag"
-            )
+            raise ImportFailure(Reason.SOURCE_INVALID, "an OCI source names its registry: oci://host/repository:tag")
         trust = credentials.ssl_context()
         login = credentials.login_for(container.registry)
         registry = _Registry(container, login, trust, settings.timeout, insecure=settings.allow_insecure)
-        return cls(
-            registry, HttpClient(registry, trust, settings.timeout, allow_insecure=settings.allow_insecure)
-        )
+        return cls(registry, HttpClient(registry, trust, settings.timeout, allow_insecure=settings.allow_insecure))
 
     async def manifest(self) -> bytes | None:
         """The manifest layer, if there is one, checked against its digest."""
@@ -139,7 +133,6 @@ class _Registry:
         for scheme in ("https://", "http://"):
             self._client.session.mount(scheme, _Adapter(trust, timeout))
         self._renewing = asyncio.Lock()
-        self._generation = 0
 
     def blob_url(self, digest: str) -> str:
         """Where a blob is."""
@@ -152,21 +145,22 @@ class _Registry:
             return {}
         return dict(auth.get_auth_header())
 
-    async def renew(self) -> bool:
+    async def renew(self, refused: Headers) -> bool:
         """Fetch a new token: those of registries live for minutes, a download may take longer."""
-        generation = self._generation
+        if not isinstance(self._client.auth, oras.auth.TokenAuth):
+            return False
         async with self._renewing:
-            if generation == self._generation:
-                self._client.auth.token = None
+            # Of the connections that are refused at once, the first renews for all.
+            if self.headers() == refused:
                 await in_thread(None, self.manifest)
-                self._generation += 1
-        return isinstance(self._client.auth, oras.auth.TokenAuth)
+        return True
 
     def manifest(self) -> dict[str, Any]:
         """Fetch the artifact's manifest; pins the reference to its digest.
 
         Raises:
-            ImportFailure: DigestMismatch when it is not what the reference or the registry says, SourceInvalid for an index.
+            ImportFailure: DigestMismatch when it is not what the reference or the registry says,
+                SourceInvalid for an index.
         """
         self._choose_authentication()
         url = f"{self._client.prefix}://{self._container.manifest_url()}"
@@ -207,9 +201,7 @@ class _Registry:
         return response
 
     def _call(self, method: str, url: str, headers: dict[str, str]) -> requests.Response:
-        response: requests.Response = self._guarded(
-            self._client.session.request, method, url, headers=headers
-        )
+        response: requests.Response = self._guarded(self._client.session.request, method, url, headers=headers)
         if response.status_code >= 500:
             raise failure_of(response.status_code, str(self._container))
         return response

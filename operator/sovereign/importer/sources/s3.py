@@ -25,10 +25,11 @@ _DEFAULT_REGION = "us-east-1"
 # The client tells the status and the service's error code only in its text.
 _STATUS = re.compile(r"status: (\d{3})\b")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+_ABSENT = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchVersion"})
 _CERTIFICATE = re.compile(r"certificate|UnknownIssuer", re.IGNORECASE)
 
-# How a workload identity reaches a pod. Without it and without keys, requests are anonymous: the metadata service of the
-# machine is never asked, it would hand out the node's rights.
+# How a workload identity reaches a pod. Without it and without keys, requests are anonymous: the metadata
+# service of the machine is never asked, it would hand out the node's rights.
 _WORKLOAD_IDENTITY = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -80,10 +81,11 @@ class S3Source(Source):
             if result.meta["size"] > MAX_BYTES:
                 raise ImportFailure(Reason.SOURCE_INVALID, f"{FILE_NAME} is larger than {MAX_BYTES} bytes")
             return bytes(await result.bytes_async())
-        except FileNotFoundError:
-            return None
         except _ERRORS as error:
-            raise _failure(error, FILE_NAME) from error
+            failure = _failure(error, FILE_NAME)
+            if failure.reason is Reason.SOURCE_NOT_FOUND:
+                return None
+            raise failure from error
 
     async def files(self) -> list[RemoteFile]:
         """All objects below the prefix; markers of directories apart."""
@@ -101,9 +103,7 @@ class S3Source(Source):
             for item in listing
         ]
         folders = {file.path.rpartition("/")[0] for file in found} | {""}
-        files = [
-            file for file in found if file.path != FILE_NAME and not (file.size == 0 and file.path in folders)
-        ]
+        files = [file for file in found if file.path != FILE_NAME and not (file.size == 0 and file.path in folders)]
         if not files:
             raise ImportFailure(Reason.SOURCE_NOT_FOUND, f"the bucket holds nothing below {self._prefix!r}")
         return files
@@ -158,15 +158,17 @@ def _failure(error: Exception, what: str) -> ImportFailure:
     text = str(error)
     if found := _STATUS.search(text):
         code = _CODE.search(text)
-        return failure_of(int(found[1]), f"{what} ({code[1]})" if code else what)
+        status = int(found[1])
+        if status == 404 and code and code[1] not in _ABSENT:
+            # What is not there is then the user: some services answer so to an access key they do not know.
+            status = 403
+        return failure_of(status, f"{what} ({code[1]})" if code else what)
     if isinstance(error, FileNotFoundError):
         return failure_of(404, what)
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
         return failure_of(403, what)
     if isinstance(error, exceptions.InvalidPathError):
-        return ImportFailure(
-            Reason.UNSAFE_FILE, f"{what}: the source holds a key that is not a plain relative path"
-        )
+        return ImportFailure(Reason.UNSAFE_FILE, f"{what}: the source holds a key that is not a plain relative path")
     if _CERTIFICATE.search(text):
         return untrusted(what)
     if "URL scheme is not allowed" in text or "BadScheme" in text:

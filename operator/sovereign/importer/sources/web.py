@@ -28,9 +28,7 @@ class WebSource(Source):
         """Make the source; credentials are ``token``, or ``username`` and ``password``."""
         parts = urlsplit(settings.source)
         if parts.query or parts.fragment or not parts.hostname:
-            raise ImportFailure(
-                Reason.SOURCE_INVALID, "an https source is a plain URL without query and fragment"
-            )
+            raise ImportFailure(Reason.SOURCE_INVALID, "an https source is a plain URL without query and fragment")
         token, login = credentials.get("token"), credentials.login()
         authorization = f"Bearer {token}" if token else login.basic if login else None
         client = HttpClient(
