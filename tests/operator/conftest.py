@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -301,7 +302,7 @@ def _died(process: Process) -> bool:
 @pytest.fixture
 def place(lab: Lab, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace governed by a policy of the same name; both are removed afterwards."""
-    name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-").split("[")[0]
+    name = f"t{zlib.crc32(request.node.nodeid.encode()):08x}"
     lab.namespace(name, tier=name)
     lab.policy(name, tier=name)
     yield name

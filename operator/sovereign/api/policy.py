@@ -6,7 +6,9 @@ from pydantic import Field
 
 from sovereign.api.conditions import Condition
 from sovereign.api.schema import (
+    IMAGE_PATH,
     NOT_EMPTY,
+    REGISTRY_HOST,
     Cidr,
     DnsLabel,
     Duration,
@@ -38,9 +40,7 @@ Fact = Annotated[
 Registry = Annotated[
     str,
     text(
-        # The host needs a dot, a port, or to be localhost: any other first segment is a folder of docker.io to a runtime.
-        r"((localhost|[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+)(:[0-9]{1,5})?|[a-z0-9]([-a-z0-9]*[a-z0-9])?:[0-9]{1,5})"
-        r"(/[a-z0-9]+([._-]+[a-z0-9]+)*)*",
+        f"{REGISTRY_HOST}(?:{IMAGE_PATH})*",
         "write a registry host with a dot or a port, and an optional path, without scheme and trailing slash, "
         "for example registry.example.eu/ai",
         max_length=253,

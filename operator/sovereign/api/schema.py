@@ -203,10 +203,19 @@ ObjectName = Annotated[
 ]
 SHA256_MESSAGE: Final = "write a SHA-256 digest: sha256: followed by 64 lower-case hexadecimal digits"
 Sha256 = Annotated[str, text(r"sha256:[a-f0-9]{64}", SHA256_MESSAGE, max_length=256)]
+# Grammar of distribution/reference. The host needs a dot, a port, or to be localhost: any other first segment is a folder of
+# docker.io to a container runtime.
+_HOST_LABEL: Final = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+REGISTRY_HOST: Final = (
+    f"(?:(?:localhost|{_HOST_LABEL}(?:[.]{_HOST_LABEL})+)(?::[0-9]{{1,5}})?|{_HOST_LABEL}:[0-9]{{1,5}})"
+)
+IMAGE_PATH: Final = "/[a-z0-9]+(?:(?:[.]|_|__|-+)[a-z0-9]+)*"
+IMAGE_TAG: Final = ":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+IMAGE_DIGEST: Final = "@sha256:[a-f0-9]{64}"
 ImageReference = Annotated[
     str,
     text(
-        r"[a-z0-9][-a-z0-9.]*(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9_.-]+)?@sha256:[a-f0-9]{64}",
+        f"{REGISTRY_HOST}(?:{IMAGE_PATH})+(?:{IMAGE_TAG})?{IMAGE_DIGEST}",
         "write an image with its registry and digest, for example registry.example.eu/ai/vllm@sha256:<64 hex digits>; "
         "a tag alone may point to something else tomorrow",
         max_length=512,

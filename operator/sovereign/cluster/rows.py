@@ -22,6 +22,15 @@ _VOLATILE: Final = frozenset({"status", "metadata"})
 _WRITTEN_BY_CLUSTER: Final = frozenset({"PersistentVolumeClaim", "Job", "ServiceAccount"})
 """Kinds whose spec the cluster's own controllers fill in, or that have none: foreign fields are no drift there."""
 
+_OWNER_KINDS: Final = {
+    "weights": "SovereignModel",
+    "import": "SovereignModel",
+    "serving": "InferencePool",
+    "admission": "SovereigntyPolicy",
+    "network": "SovereigntyPolicy",
+}
+"""Which kind has children of which component."""
+
 
 class OwnerKey(msgspec.Struct, frozen=True):
     """The object of ours that a child belongs to."""
@@ -111,12 +120,16 @@ def owner_of(metadata: Manifest) -> OwnerKey | None:
     return None
 
 
+def _labelled_owner(labels: Mapping[str, str]) -> OwnerKey | None:
+    """The owner by its labels: of a claim that outlives its model, and of a child that somebody orphaned."""
+    kind = _OWNER_KINDS.get(labels.get(LABEL_COMPONENT, ""))
+    return OwnerKey(kind, labels.get(LABEL_INSTANCE, "")) if kind else None
+
+
 def child(manifest: Manifest, kind: str) -> Child:
     """The row of an object that carries our managed-by label."""
     metadata = manifest["metadata"]
-    owner = owner_of(metadata)
-    if owner is None and kind == "PersistentVolumeClaim":
-        owner = OwnerKey("SovereignModel", (metadata.get("labels") or {}).get(LABEL_INSTANCE, ""))
+    owner = owner_of(metadata) or _labelled_owner(metadata.get("labels") or {})
     live = orjson.dumps(governed(manifest), option=orjson.OPT_SORT_KEYS)
     return Child(
         kind=kind,
@@ -250,6 +263,7 @@ def inherit(old: Child, new: Child) -> None:
     """Carry an agreement over to the next row of the same object, and drop the copy it makes needless."""
     if old.uid != new.uid:
         return
+    new.owner = new.owner or old.owner
     new.agreed = old.agreed
     if new.agreed is not None and new.agreed[1] == new.digest and not new.foreign:
         new.live = None

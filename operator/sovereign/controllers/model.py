@@ -25,7 +25,7 @@ from sovereign.controllers.store import Object, Store
 from sovereign.plan import names
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import SovereignModel
-from sovereign.plan.model import ModelPlan, existing_path, plan_model, published_path, source_hash
+from sovereign.plan.model import ModelPlan, existing_place, plan_model, published_path, source_hash
 from sovereign.plan.verdict import Verdict, first_failure
 
 _KEPT: Final = ("PersistentVolumeClaim",)
@@ -152,10 +152,12 @@ class ModelController:
     def _existing(self, item: Object, plan: ModelPlan) -> Artifact:
         spec: ModelSpec = item.spec
         recorded = artifact_of(item, self._context.store, self._context.caches)
+        path, entrypoint = existing_place(spec)
         return Artifact(
             digest=spec.digest or "",
             claim=plan.claim,
-            path=existing_path(spec),
+            path=path,
+            entrypoint=entrypoint,
             source_hash=plan.source_hash,
             imported_at=recorded.imported_at if recorded else now(),
         )

@@ -1,5 +1,6 @@
 """What a model's files say of its architecture: the figures that placement and sizing need."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -21,6 +22,9 @@ _FILE_TYPES = (
     "MXFP4_MOE",
 )
 """``general.file_type`` of GGUF by number, as llama.cpp has it (enum llama_ftype); "-" was withdrawn."""
+
+_SPLIT = re.compile(r"(?P<stem>.*)-(?P<part>\d{5})-of-\d{5}\.gguf", re.IGNORECASE)
+"""How llama.cpp names the parts of a model (``gguf-split``)."""
 
 _FULL_PRECISION = frozenset({"F32", "F16", "BF16"})
 
@@ -162,6 +166,20 @@ def _of_gguf(root: Path, files: Sequence[str]) -> Architecture:
         max_position_embeddings=_number(own, "context_length"),
         quantization=kind if kind not in _FULL_PRECISION else None,
     )
+
+
+def entrypoint(files: Sequence[str]) -> str:
+    """The one gguf file that an engine opens: the only model, or the first part of a split one; else nothing.
+
+    Vision projectors (``mmproj``) are opened beside a model, never as one.
+    """
+    models = [name for name in files if name.lower().endswith(Format.GGUF.suffix)]
+    models = [name for name in models if not name.rpartition("/")[2].lower().startswith("mmproj")]
+    split = [_SPLIT.fullmatch(name) for name in models]
+    first = [match[0] for match in split if match and int(match["part"]) == 1]
+    if models and all(split) and len(first) == 1:
+        return first[0]
+    return models[0] if len(models) == 1 else ""
 
 
 def _file_type(number: object) -> str | None:

@@ -25,6 +25,7 @@ class Imported:
         seconds: of this run.
         fetched: bytes that came from the source in this run (less than `size` after a resumption).
         architecture: what the weights say of themselves.
+        entrypoint: the one file that an engine opens (gguf), relative to the model; else nothing.
     """
 
     digest: str
@@ -33,9 +34,11 @@ class Imported:
     seconds: float
     fetched: int
     architecture: Architecture
+    entrypoint: str = ""
 
     def document(self) -> dict[str, Any]:
         """The termination message."""
+        entrypoint = {"entrypoint": self.entrypoint} if self.entrypoint else {}
         return {
             "result": "Imported",
             "digest": self.digest,
@@ -44,6 +47,7 @@ class Imported:
             "seconds": round(self.seconds, 3),
             "bytesPerSecond": round(self.fetched / self.seconds) if self.seconds else 0,
             "architecture": self.architecture.document(),
+            **entrypoint,
         }
 
 

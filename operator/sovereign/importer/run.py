@@ -10,6 +10,7 @@ from sovereign.importer import manifest as manifests
 from sovereign.importer.catalogue import Kind, kind_of
 from sovereign.importer.credentials import Credentials
 from sovereign.importer.download import Engine
+from sovereign.importer.catalogue import Format
 from sovereign.importer.failure import ImportFailure
 from sovereign.importer.manifest import FileEntry, Manifest
 from sovereign.importer.progress import Progress
@@ -136,4 +137,5 @@ async def _result(volume: Volume, manifest: Manifest, settings: Settings, progre
         seconds=progress.seconds,
         fetched=progress.fetched,
         architecture=await in_thread(None, architecture.read, root, names, settings.format),
+        entrypoint=architecture.entrypoint(names) if settings.format is Format.GGUF else "",
     )

@@ -80,9 +80,6 @@ class Cel:
         return Cel(f"{self.operand}.{function}({arguments})", atomic=True)
 
 
-TRUE: Final = Cel("true", atomic=True)
-
-
 def code(text: LiteralString) -> Cel:
     """A piece of CEL as it is written in this program; never anything that was read."""
     return Cel(text, atomic=_PATH.fullmatch(text) is not None)

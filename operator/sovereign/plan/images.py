@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-_DIGEST: Final = "@sha256:[a-f0-9]{64}"
-_SEGMENT: Final = "[a-z0-9]+(?:(?:[.]|_|__|-+)[a-z0-9]+)*"
+from sovereign.api.schema import IMAGE_DIGEST, IMAGE_PATH, IMAGE_TAG, REGISTRY_HOST
 
-REFERENCE: Final = f"^[a-z0-9.-]+(?::[0-9]+)?(?:/{_SEGMENT})+(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:{_DIGEST})?$"
+REFERENCE: Final = f"^{REGISTRY_HOST}(?:{IMAGE_PATH})+(?:{IMAGE_TAG})?(?:{IMAGE_DIGEST})?$"
 """A well-formed reference, in RE2 as in Python: nothing in it can step out of its path."""
-PINNED: Final = f"{_DIGEST}$"
+PINNED: Final = f"{IMAGE_DIGEST}$"
 """What the reference of an image by digest ends with."""
 
 _REFERENCE: Final = re.compile(REFERENCE.removesuffix("$"))

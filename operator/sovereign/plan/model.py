@@ -82,9 +82,13 @@ def existing_claim(spec: ModelSpec) -> str:
     return spec.source.uri.removeprefix("pvc://").partition("/")[0]
 
 
-def existing_path(spec: ModelSpec) -> str:
-    """The folder that a ``pvc://claim/path`` source names, relative to the claim's root."""
-    return spec.source.uri.removeprefix("pvc://").partition("/")[2].strip("/")
+def existing_place(spec: ModelSpec) -> tuple[str, str]:
+    """The folder, and with gguf the file in it, that a ``pvc://claim/path`` source names, relative to the claim's root."""
+    path = spec.source.uri.removeprefix("pvc://").partition("/")[2].strip("/")
+    if not path.lower().endswith(".gguf"):
+        return path, ""
+    folder, _, file = path.rpartition("/")
+    return folder, file
 
 
 def published_path(digest: str) -> str:

@@ -62,7 +62,14 @@ def test_images() -> None:
     refused(governance.check_image(f"{EU}x/vllm{DIGEST}"), why, "not in an allowed registry")
     refused(governance.check_image(f"registry.example.eu.evil.org/ai/vllm{DIGEST}"), why, "not in an allowed registry")
     refused(governance.check_image(f"{EU}/vllm:v1"), why, "@sha256:")
-    for half in ("vllm", f"{EU}/../x/vllm{DIGEST}", f"{EU}/vllm{DIGEST}\n", f"{EU.upper()}/vllm{DIGEST}", ""):
+    for half in (
+        "vllm",
+        f"ai/vllm{DIGEST}",
+        f"{EU}/../x/vllm{DIGEST}",
+        f"{EU}/vllm{DIGEST}\n",
+        f"{EU.upper()}/vllm{DIGEST}",
+        "",
+    ):
         refused(governance.check_image(half), why, "not written in full")
     assert Governance((policy(images={"requireDigest": False}),)).check_image("docker.io/library/nginx:1").ok
 
