@@ -179,7 +179,7 @@ def snapshot_of(machines: list[tuple[str, str, int]], wanted: list[dict[str, Any
         machine = node(f"n{number}", jurisdiction, gpu)
         if region:
             machine["metadata"]["labels"]["sovereignai.node-restriction.kubernetes.io/region"] = region
-        snapshot.add_node(machine)
+        snapshot.add_node(Node.from_manifest(machine))
     manifests = [policy(f"p{number}", placement=where) for number, where in enumerate(wanted)]
     for manifest in (*manifests, model(), pool(placement=own)):
         metadata = manifest["metadata"]

@@ -1,15 +1,21 @@
 """Files are read as strictly as the API server does, and what is wrong is pointed at."""
 
+import copy
+import json
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from sovereign.api.crd import definition
 from sovereign.api.kinds import BY_KIND, KINDS
-from sovereign.cli import documents, rules
-from tests.cli.conftest import IMAGE, Manifest, Run, Write, model, policy, pool, runtime
+from sovereign.cli import app, documents, rules
+from tests.cli.conftest import IMAGE, NODES, Manifest, Run, Write, model, namespace, policy, pool, runtime
 
 
 def refused(run: Run, *args: str, **options: Any) -> str:
@@ -214,3 +220,45 @@ def test_dates_are_strings_as_for_kubectl(tmp_path: Path) -> None:
 def test_an_image_for_a_runtime_is_used(run: Run, write: Write) -> None:
     result = run("plan", "-f", write(pool(runtime={"name": "vllm"})), "--runtime-image", f"vllm={IMAGE}")
     assert "ImageRequired" not in result.stdout
+
+
+# --- whatever people write ----------------------------------------------------------------------------
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+STATUS = {
+    "conditions": [{"type": "Ready", "status": "True", "reason": "Ready"}],
+    "artifact": {"digest": "a", "claim": "b"},
+    "sizing": {"gpus": 1},
+}
+SOME = [
+    policy(placement={"jurisdictions": ["FR"], "nodeSelector": {"a.node-restriction.kubernetes.io/b": "c"}}),
+    namespace(),
+    model(source={"uri": "s3://b/p", "endpoint": "https://a.eu", "include": ["*.json"]}) | {"status": STATUS},
+    pool(network={"ingressFrom": [{"podSelector": {"matchLabels": {"a": "b"}}}]}) | {"status": STATUS},
+    runtime(image=IMAGE, args=["{{ port }}"], env=[{"name": "A", "value": "b"}]),
+    *NODES,
+]
+
+
+def paths(value: Any) -> Iterator[tuple[str | int, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (key,)
+        yield from ((key, *rest) for rest in paths(inner))
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_no_value_anywhere_ends_in_a_traceback(data: st.DataObject) -> None:
+    manifests = copy.deepcopy(SOME)
+    path = data.draw(st.sampled_from(list(paths(manifests))))
+    parent = reduce(lambda value, step: value[step], path[:-1], manifests)
+    parent[path[-1]] = data.draw(ANYTHING)
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+    result = CliRunner().invoke(app, ["plan", "-f", "-"], input=text)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code in (0, 1, 2)

@@ -48,7 +48,10 @@ class Process:
     def get(self, path: str) -> str:
         """What one of its endpoints answers; nothing while it does not."""
         done = subprocess.run(
-            ["curl", "--silent", "--max-time", "5", f"http://127.0.0.1:{self.port}{path}"], capture_output=True, text=True, check=False
+            ["curl", "--silent", "--max-time", "5", f"http://127.0.0.1:{self.port}{path}"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return done.stdout
 
@@ -116,7 +119,9 @@ class Lab:
         conditions = ((found or {}).get("status") or {}).get("conditions") or []
         return next((entry for entry in conditions if entry["type"] == type_), {})
 
-    def wait_condition(self, kind: str, name: str, namespace: str, type_: str, status: str, reason: str = "") -> Manifest:
+    def wait_condition(
+        self, kind: str, name: str, namespace: str, type_: str, status: str, reason: str = ""
+    ) -> Manifest:
         """Wait until a condition has this status (and reason), and return it."""
 
         def check() -> Manifest | None:
@@ -192,7 +197,9 @@ class Lab:
             **env,
         }
         with log.open("wb") as output:
-            popen = subprocess.Popen([sys.executable, "-m", "sovereign.main", "run"], env=environment, stderr=output, stdout=output)
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "sovereign.main", "run"], env=environment, stderr=output, stdout=output
+            )
         return Process(popen, port, log)
 
     def settle(self, operator: Process) -> None:
@@ -228,7 +235,12 @@ def shared_claim(namespace: str) -> tuple[Manifest, Manifest]:
             "accessModes": ["ReadWriteMany"],
             "storageClassName": "shared",
             "persistentVolumeReclaimPolicy": "Retain",
-            "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": "weights", "namespace": namespace},
+            "claimRef": {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "name": "weights",
+                "namespace": namespace,
+            },
             "nfs": {"server": "192.0.2.10", "path": f"/{namespace}"},
         },
     }
@@ -248,7 +260,12 @@ def model_spec() -> Manifest:
 
 def pool_spec(model: str) -> Manifest:
     """A pool of one replica with one GPU."""
-    return {"modelRef": {"name": model}, "runtime": {"name": "vllm", "image": IMAGE}, "accelerator": {"count": 1}, "replicas": 1}
+    return {
+        "modelRef": {"name": model},
+        "runtime": {"name": "vllm", "image": IMAGE},
+        "accelerator": {"count": 1},
+        "replicas": 1,
+    }
 
 
 @pytest.fixture(scope="package")
@@ -263,7 +280,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         home = tmp_path_factory.mktemp("helm")
         environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
         environment |= {f"HELM_{kind}_HOME": str(home / kind) for kind in ("CACHE", "CONFIG", "DATA")}
-        helm = [binaries.require("helm"), "install", sync.RELEASE, sync.CHART, *place, "--values", values, "--set=replicas=0"]
+        helm = [
+            binaries.require("helm"),
+            "install",
+            sync.RELEASE,
+            sync.CHART,
+            *place,
+            "--values",
+            values,
+            "--set=replicas=0",
+        ]
         done = subprocess.run(helm, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         kubeconfig = cluster.service_account_kubeconfig(sync.NAMESPACE, "sovereign-operator")

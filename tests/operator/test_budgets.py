@@ -69,9 +69,14 @@ def test_budgets_of_fifty_models_with_pools(lab: Lab, operator: Process) -> None
         # deletion: the API server's garbage collector does it all
         since = lab.position()
         lab.cluster.kubectl("delete", "sovpool,smodel", "--all", "-n", PLACE, "--wait=true")
-        wait_for("the children to go", lambda: not lab.all("deployments,services,networkpolicies", PLACE, "sovereignai.io/pool"))
+        wait_for(
+            "the children to go",
+            lambda: not lab.all("deployments,services,networkpolicies", PLACE, "sovereignai.io/pool"),
+        )
         lab.settle(again)
-        assert [(request.verb, request.resource, request.name) for request in lab.requests(since) if request.writes] == []
+        assert [
+            (request.verb, request.resource, request.name) for request in lab.requests(since) if request.writes
+        ] == []
     finally:
         again.stop()
         lab.cluster.kubectl("delete", "sovpol", PLACE)

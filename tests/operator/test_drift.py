@@ -27,15 +27,30 @@ def patch(lab: Lab, kind: str, name: str, place: str, body: object, type_: str =
     lab.cluster.kubectl("patch", kind, name, *where, f"--type={type_}", "-p", json.dumps(body))
 
 
-
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param([{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": SIDECAR["image"]}], id="image"),
+        pytest.param(
+            [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": SIDECAR["image"]}], id="image"
+        ),
         pytest.param([{"op": "add", "path": "/spec/template/spec/containers/-", "value": SIDECAR}], id="sidecar"),
-        pytest.param([{"op": "add", "path": "/spec/template/spec/hostAliases", "value": [{"ip": "192.0.2.1", "hostnames": ["x"]}]}], id="alias"),
-        pytest.param([{"op": "add", "path": "/spec/template/spec/tolerations/-", "value": {"operator": "Exists"}}], id="toleration"),
-        pytest.param([{"op": "add", "path": "/spec/template/metadata/annotations", "value": {"x": "y"}}], id="annotation"),
+        pytest.param(
+            [
+                {
+                    "op": "add",
+                    "path": "/spec/template/spec/hostAliases",
+                    "value": [{"ip": "192.0.2.1", "hostnames": ["x"]}],
+                }
+            ],
+            id="alias",
+        ),
+        pytest.param(
+            [{"op": "add", "path": "/spec/template/spec/tolerations/-", "value": {"operator": "Exists"}}],
+            id="toleration",
+        ),
+        pytest.param(
+            [{"op": "add", "path": "/spec/template/metadata/annotations", "value": {"x": "y"}}], id="annotation"
+        ),
         pytest.param([{"op": "remove", "path": "/spec/template/spec/nodeSelector"}], id="selector"),
         pytest.param([{"op": "replace", "path": "/spec/replicas", "value": 3}], id="replicas"),
         pytest.param([{"op": "remove", "path": "/metadata/labels"}], id="labels"),
@@ -61,14 +76,23 @@ def test_a_deployment_that_is_edited(lab: Lab, operator: Process, place: str, ch
 
 def test_children_that_are_deleted_come_back(lab: Lab, operator: Process, place: str) -> None:
     serve(lab, place)
-    kinds = {"deployment": "chat", "service": "chat", "networkpolicy": "chat-serving", "serviceaccount": "chat-serving", "pdb": "chat"}
+    kinds = {
+        "deployment": "chat",
+        "service": "chat",
+        "networkpolicy": "chat-serving",
+        "serviceaccount": "chat-serving",
+        "pdb": "chat",
+    }
     before = {kind: lab.get(kind, name, place) for kind, name in kinds.items()}
     for kind, name in kinds.items():
         lab.cluster.kubectl("delete", kind, name, "-n", place, "--wait=false")
     for kind, name in kinds.items():
         old = before[kind]
         assert old is not None
-        wait_for(f"{kind} to come back", lambda k=kind, n=name, o=old: uid(lab, k, n, place) not in ("", o["metadata"]["uid"]))
+        wait_for(
+            f"{kind} to come back",
+            lambda k=kind, n=name, o=old: uid(lab, k, n, place) not in ("", o["metadata"]["uid"]),
+        )
     lab.wait_condition("sovpool", "chat", place, "Ready", "True")
 
 
@@ -83,7 +107,10 @@ def test_a_network_policy_that_is_widened(lab: Lab, operator: Process, place: st
         before = lab.get("networkpolicy", name, place)
         assert before is not None
         patch(lab, "networkpolicy", name, place, {"spec": {"egress": [{}], "ingress": [{}]}})
-        wait_for(f"{name} to be closed again", lambda n=name, b=before: lab.get("networkpolicy", n, place)["spec"] == b["spec"])  # type: ignore[index]
+        wait_for(
+            f"{name} to be closed again",
+            lambda n=name, b=before: lab.get("networkpolicy", n, place)["spec"] == b["spec"],
+        )  # type: ignore[index]
 
 
 def test_admission_policies_are_restored(lab: Lab, operator: Process, place: str) -> None:
@@ -95,16 +122,28 @@ def test_admission_policies_are_restored(lab: Lab, operator: Process, place: str
     assert binding is not None
 
     patch(lab, "validatingadmissionpolicybinding", name, "", {"spec": {"validationActions": ["Audit"]}})
-    wait_for("the binding to deny", lambda: lab.get("validatingadmissionpolicybinding", name)["spec"] == binding["spec"])  # type: ignore[index]
+    wait_for(
+        "the binding to deny", lambda: lab.get("validatingadmissionpolicybinding", name)["spec"] == binding["spec"]
+    )  # type: ignore[index]
 
-    patch(lab, "validatingadmissionpolicy", name, "", {"spec": {"matchConditions": [{"name": "never", "expression": "false"}]}})
+    patch(
+        lab,
+        "validatingadmissionpolicy",
+        name,
+        "",
+        {"spec": {"matchConditions": [{"name": "never", "expression": "false"}]}},
+    )
     wait_for("the condition to go", lambda: lab.get("validatingadmissionpolicy", name)["spec"] == before["spec"])  # type: ignore[index]
 
     for kind in ("validatingadmissionpolicy", "validatingadmissionpolicybinding"):
         old = uid(lab, kind, name)
         lab.cluster.kubectl("delete", kind, name)
         wait_for(f"{kind} to come back", lambda k=kind, o=old: uid(lab, k, name) not in ("", o))
-    drift = [e for e in lab.all("events", "default") if e["reason"] == "DriftRepaired" and e["involvedObject"]["name"] == place]
+    drift = [
+        e
+        for e in lab.all("events", "default")
+        if e["reason"] == "DriftRepaired" and e["involvedObject"]["name"] == place
+    ]
     assert drift
     lab.wait_condition("sovpol", place, "", "Enforced", "True")
 
@@ -127,7 +166,9 @@ def test_the_approved_label_is_kept(lab: Lab, operator: Process, place: str) -> 
 
 def test_somebody_elses_object_is_left_alone(lab: Lab, operator: Process, place: str) -> None:
     foreign = {"selector": {"app": "other"}, "ports": [{"port": 80}]}
-    lab.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "chat", "namespace": place}, "spec": foreign})
+    lab.apply(
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "chat", "namespace": place}, "spec": foreign}
+    )
     lab.model("chat", place)
     lab.pool("chat", place)
     found = lab.wait_condition("sovpool", "chat", place, "Stalled", "True", "ChildConflict")
@@ -141,7 +182,11 @@ def test_what_is_not_wanted_any_more_goes(lab: Lab, operator: Process, place: st
     lab.model("chat", place)
     lab.pool("chat", place, replicas=2)
     lab.wait_condition("sovpool", "chat", place, "Ready", "True")
-    spec = {"modelRef": {"name": "chat"}, "replicas": None, "autoscaling": {"minReplicas": 1, "maxReplicas": 4, "metric": "CPU", "target": 70}}
+    spec = {
+        "modelRef": {"name": "chat"},
+        "replicas": None,
+        "autoscaling": {"minReplicas": 1, "maxReplicas": 4, "metric": "CPU", "target": 70},
+    }
     patch(lab, "sovpool", "chat", place, {"spec": spec})
     wait_for("the autoscaler", lambda: lab.get("hpa", "chat", place))
     lab.settle(operator)

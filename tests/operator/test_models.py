@@ -21,9 +21,29 @@ IMPORTED = {
     "files": 9,
     "seconds": 60.0,
     "bytesPerSecond": 241_000_000.0,
-    "architecture": {"layers": 32, "hiddenSize": 4096, "attentionHeads": 32, "kvHeads": 8, "headDim": 128, "weightsBytes": 14_496_047_104},
+    "architecture": {
+        "layers": 32,
+        "hiddenSize": 4096,
+        "attentionHeads": 32,
+        "kvHeads": 8,
+        "headDim": 128,
+        "weightsBytes": 14_496_047_104,
+    },
 }
-FAILED = {"result": "Failed", "reason": "DigestMismatch", "message": "manifest is sha256:bbbb, not sha256:aaaa", "retryable": False}
+FAILED = {
+    "result": "Failed",
+    "reason": "DigestMismatch",
+    "message": "manifest is sha256:bbbb, not sha256:aaaa",
+    "retryable": False,
+}
+
+INTERRUPTED = {
+    "result": "Failed",
+    "reason": "Interrupted",
+    "message": "told to stop",
+    "retryable": True,
+    "bytesDone": 1000,
+}
 
 
 def import_pod(lab: Lab, place: str) -> dict[str, Any]:
@@ -162,10 +182,17 @@ def test_an_import_on_a_node_that_becomes_unlawful_goes_on_elsewhere(lab: Lab, o
     node = first["spec"]["nodeName"]
     try:
         lab.facts(node, jurisdiction="US")
+        name = first["metadata"]["name"]
+        wait_for("its eviction", lambda: "deletionTimestamp" in lab.get("pod", name, place)["metadata"])  # type: ignore[index]
+        lab.cluster.finish_pod(place, name, json.dumps(INTERRUPTED), 143)
 
         def moved() -> bool:
             pods = lab.all("pods", place, "app.kubernetes.io/component=import")
-            live = [pod for pod in pods if pod["metadata"]["uid"] != first["metadata"]["uid"] and pod["status"].get("phase") == "Running"]
+            live = [
+                pod
+                for pod in pods
+                if pod["metadata"]["uid"] != first["metadata"]["uid"] and pod["status"].get("phase") == "Running"
+            ]
             return bool(live) and live[0]["spec"]["nodeName"] != node
 
         wait_for("the import to go on elsewhere", moved)

@@ -45,8 +45,13 @@ def test_a_node_that_changes_jurisdiction(lab: Lab, operator: Process, place: st
         lab.wait_condition("sovpool", "chat", place, "PlacementVerified", "True")
         moved = nodes_of(lab, place, "chat")
         assert set(moved) <= set(FRENCH) - {node}
-        wait_for("the endpoint", lambda: endpoints(lab, place, "chat") == {p["metadata"]["name"] for p in lab.pods(place, "chat")})
-        (evicted,) = [e for e in events(lab, place, "Evicted") if e["involvedObject"]["uid"] == before["metadata"]["uid"]]
+        wait_for(
+            "the endpoint",
+            lambda: endpoints(lab, place, "chat") == {p["metadata"]["name"] for p in lab.pods(place, "chat")},
+        )
+        (evicted,) = [
+            e for e in events(lab, place, "Evicted") if e["involvedObject"]["uid"] == before["metadata"]["uid"]
+        ]
         assert "jurisdiction US, not in FR" in evicted["message"]
         labels = lab.get("node", node)["metadata"]["labels"]  # type: ignore[index]
         assert f"{place}.{FACTS}/approved" not in labels
@@ -121,12 +126,19 @@ def test_an_eviction_that_is_refused_becomes_a_deletion(lab: Lab, operator: Proc
     (before,) = lab.pods(place, "chat")
     budget = {"selector": {"matchLabels": {"sovereignai.io/pool": "chat"}}, "maxUnavailable": 0}
     lab.apply(
-        {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "never", "namespace": place}, "spec": budget}
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": "never", "namespace": place},
+            "spec": budget,
+        }
     )
     wait_for("the budget", lambda: (lab.get("pdb", "never", place) or {}).get("status", {}).get("observedGeneration"))
     try:
         lab.facts(node, jurisdiction="US")
-        wait_for("its end", lambda: before["metadata"]["uid"] not in {p["metadata"]["uid"] for p in lab.pods(place, "chat")})
+        wait_for(
+            "its end", lambda: before["metadata"]["uid"] not in {p["metadata"]["uid"] for p in lab.pods(place, "chat")}
+        )
         assert events(lab, place, "Deleted")
         assert not [e for e in events(lab, place, "Evicted") if e["involvedObject"]["uid"] == before["metadata"]["uid"]]
     finally:

@@ -25,6 +25,13 @@ def approved_label(policy: str) -> str:
     return f"{policy}.{FACT_DOMAIN}/approved"
 
 
+def approving_policy(label: str) -> str:
+    """The policy whose approved label ``label`` is; nothing when it is none."""
+    return label.removesuffix(_APPROVED) if label.endswith(_APPROVED) else ""
+
+
+_APPROVED: Final = f".{FACT_DOMAIN}/approved"
+
 # --- labels on children -----------------------------------------------------------------------------
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_NAME: Final = "app.kubernetes.io/name"

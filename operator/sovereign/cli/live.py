@@ -11,7 +11,7 @@ from sovereign.cli.failure import CommandFailed
 from sovereign.cli.snapshot import Snapshot
 from sovereign.cluster.client import ApiError, Client
 from sovereign.cluster.resources import NAMESPACES, NODES, OURS, Resource
-from sovereign.plan.inventory import Owner
+from sovereign.plan.inventory import Node, Owner
 
 
 def from_cluster(kubeconfig: str) -> Snapshot:
@@ -34,7 +34,7 @@ async def read(client: Client) -> Snapshot:
     )
     snapshot = Snapshot(nodes=[])
     for manifest in nodes:
-        snapshot.add_node(manifest)
+        snapshot.add_node(Node.from_manifest(manifest))
     for manifest in namespaces:
         snapshot.namespaces[manifest["metadata"]["name"]] = dict(manifest["metadata"].get("labels") or {})
     for manifest in (manifest for items in ours for manifest in items):

@@ -12,6 +12,7 @@ import msgspec
 
 from sovereign.api.model import Artifact
 from sovereign.cli.snapshot import Snapshot
+from sovereign.importer.architecture import entrypoint
 from sovereign.plan import names
 from sovereign.plan.governance import Governance, govern
 from sovereign.plan.inventory import InferencePool, Manifest, Node, Policy, Settings, SovereignModel
@@ -143,8 +144,8 @@ def _entrypoint(model: SovereignModel) -> str:
     """The file that a gguf engine would open: the one that include names, else one called like the model."""
     if model.spec.format != "gguf":
         return ""
-    named = [pattern for pattern in model.spec.source.include if pattern.endswith(".gguf") and not _is_glob(pattern)]
-    return named[0] if len(named) == 1 else f"{model.owner.name}.gguf"
+    named = [pattern for pattern in model.spec.source.include if not _is_glob(pattern)]
+    return entrypoint(named) or f"{model.owner.name}.gguf"
 
 
 def _is_glob(pattern: str) -> bool:

@@ -8,12 +8,12 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from sovereign.api.model import Artifact, ModelSpec, Parameters
-from sovereign.api.schema import ImageReference, parse_quantity
+from sovereign.api.schema import ImageReference
 from sovereign.cli import documents
 from sovereign.cli.documents import Document
 from sovereign.cli.failure import CommandFailed
 from sovereign.cli.sources import Sources
-from sovereign.cli.validation import Invalid, kind_of, owner_of, spec_of
+from sovereign.cli.validation import Invalid, kind_of, node_of, owner_of, spec_of, status_of
 from sovereign.plan.builtin import builtin
 from sovereign.plan.inventory import InferencePool, Node, Owner, Policy, Runtime, Settings, SovereignModel
 from sovereign.plan.model import source_hash
@@ -59,11 +59,11 @@ class Snapshot:
         if owner.namespace and owner.namespace not in self.namespaces:
             self.assumed_namespaces.add(owner.namespace)
 
-    def add_node(self, manifest: Mapping[str, Any]) -> None:
+    def add_node(self, node: Node) -> None:
         """Take in a node."""
         if self.nodes is None:
             self.nodes = []
-        self.nodes.append(Node.from_manifest(manifest))
+        self.nodes.append(node)
 
 
 def _artifact(spec: ModelSpec, status: Mapping[str, Any]) -> Artifact | None:
@@ -125,29 +125,11 @@ def _take(snapshot: Snapshot, document: Document, namespace: str, places: dict[K
         raise Invalid([f"{document.at()}: {name} {owner.name} is there twice; the other one is {places[key]}"])
     places[key] = document.at()
     if kind is not None:
-        spec = spec_of(document, kind, owner.name)
-        try:
-            snapshot.add(owner, spec, document.content.get("status") or {})
-        except ValidationError as error:
-            raise Invalid(
-                [f"{document.at(('status',))}: {name} {owner.name}: status: {error.errors()[0]['msg']}"]
-            ) from error
+        snapshot.add(owner, spec_of(document, kind, owner.name), status_of(document, kind, owner.name))
     elif name == "Node":
-        _check_allocatable(document, owner.name)
-        snapshot.add_node(document.content)
+        snapshot.add_node(node_of(document, owner))
     else:
         snapshot.namespaces[owner.name] = dict(owner.labels)
-
-
-def _check_allocatable(document: Document, name: str) -> None:
-    status = document.content.get("status")
-    allocatable = status.get("allocatable") if isinstance(status, dict) else None
-    try:
-        for value in (allocatable or {}).values():
-            parse_quantity(value)
-    except (AttributeError, TypeError, ValueError) as error:
-        where = document.at(("status", "allocatable"))
-        raise Invalid([f"{where}: Node {name}: status.allocatable: {error}"]) from error
 
 
 def _runtimes(images: tuple[str, ...]) -> dict[str, Runtime]:

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from sovereign.api.kinds import BY_KIND, Kind
 from sovereign.api.meta import API_VERSION, GROUP
-from sovereign.api.schema import Model
+from sovereign.api.schema import Model, parse_quantity
 from sovereign.cli import rules
 from sovereign.cli.documents import Document, Where
-from sovereign.plan.inventory import Owner
+from sovereign.plan.inventory import Node, Owner
 
 _TOP: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -111,6 +111,49 @@ def spec_of(document: Document, kind: Kind, name: str) -> Any:
     if problems:
         raise Invalid(problems)
     return typed
+
+
+def status_of(document: Document, kind: Kind, name: str) -> dict[str, Any]:
+    """The status that an object was read from a cluster with; empty when it was written by hand.
+
+    Raises:
+        Invalid: it is not what an operator writes.
+    """
+    status = document.content.get("status")
+    if status is None or kind.status is None:
+        return {}
+    try:
+        kind.status.model_validate(status)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        raise Invalid([_line(document, kind.kind, name, ("status", *detail["loc"]), detail["msg"])]) from None
+    return dict(status)
+
+
+def node_of(document: Document, owner: Owner) -> Node:
+    """A Node, as far as placement is concerned.
+
+    Raises:
+        Invalid: ``spec.unschedulable`` or ``status.allocatable`` is not what a Node has.
+    """
+    spec, status = document.content.get("spec") or {}, document.content.get("status") or {}
+    if not isinstance(spec, dict) or not isinstance(status, dict):
+        raise Invalid([f"{document.at()}: Node {owner.name}: spec and status must be objects"])
+    allocatable = status.get("allocatable") or {}
+    try:
+        quantities = {key: str(_quantity(value)) for key, value in allocatable.items()}
+    except (AttributeError, ValueError) as error:
+        raise Invalid([_line(document, "Node", owner.name, ("status", "allocatable"), str(error))]) from None
+    return Node(owner.name, owner.uid, owner.labels, quantities, bool(spec.get("unschedulable")))
+
+
+def _quantity(value: Any) -> str | int:
+    """``value``, if it is a quantity that is no less than nothing."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError(f"{value!r} is not a quantity; write for example 80Gi, 500m or 2")  # noqa: TRY004 - told as any other
+    if parse_quantity(value) < 0:
+        raise ValueError(f"{value} is less than nothing")
+    return value
 
 
 def _line(document: Document, kind: str, name: str, where: Where, message: str) -> str:

@@ -15,6 +15,7 @@ from sovereign.api.meta import (
     LABEL_MODEL,
     LABEL_POOL,
     SCALE_MANAGER,
+    approving_policy,
 )
 
 Manifest = Mapping[str, Any]
@@ -106,6 +107,8 @@ class Pod(msgspec.Struct, frozen=True):
     ready: bool
     deleting: bool
     finalizers: tuple[str, ...]
+    pins: tuple[str, ...]
+    """The policies whose approved label its nodeSelector asks for."""
     message: str
     """Why it is not running: the scheduler's or kubelet's word."""
     termination: str
@@ -234,6 +237,7 @@ def pod(manifest: Manifest) -> Pod:
         ready=conditions.get("Ready", {}).get("status") == "True",
         deleting="deletionTimestamp" in metadata,
         finalizers=tuple(metadata.get("finalizers") or ()),
+        pins=tuple(policy for key in spec.get("nodeSelector") or () if (policy := approving_policy(key))),
         message=_why_not_running(status, conditions),
         termination=_termination(status),
     )

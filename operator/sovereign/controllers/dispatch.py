@@ -65,10 +65,8 @@ class Dispatcher:
                         self._queue.add(other)
 
     def _pools_of_model(self, model: Key) -> None:
-        for key in self._store.in_namespace(model.namespace, POOL):
-            spec = self._store.objects[key].spec
-            if spec is not None and spec.model_ref.name == model.name:
-                self._queue.add(key)
+        for key in self._store.pools_of(model):
+            self._queue.add(key)
 
     def _policies(self) -> None:
         for key in self._store.objects:
@@ -127,7 +125,7 @@ class Dispatcher:
     def _verify(self, pod: Pod) -> None:
         before = self._store.violations.get(pod.uid)
         violation = self._store.verify(pod)
-        if violation is not None or (before is not None) or self._needs_label(pod):
+        if violation is not None or before is not None or self._needs_label(pod) or self._store.stranded(pod):
             self._queue.add(Key(POD, pod.namespace, pod.name), first=True)
         if (violation is None) != (before is None):
             self._policies()

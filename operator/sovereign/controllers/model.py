@@ -124,6 +124,9 @@ class ModelController:
         if shape is not None:
             content["parameters"] = shape.model_dump(by_alias=True, exclude_none=True)
         later = await self._write(item, conditions, content)
+        if artifact != model.artifact:
+            for pool in context.store.pools_of(item.key):
+                context.queue.add(pool)
         if applied.failure is not None:
             context.queue.retry(item.key)
         return later

@@ -19,6 +19,8 @@ from sovereign.residency.verdicts import Violation
 logger = logging.getLogger(__name__)
 RETRY = 2.0
 """Seconds between attempts at an eviction that a disruption budget refuses."""
+STRANDED_AFTER = 2.0
+"""Seconds that a pod may wait for nodes of a policy that is gone."""
 BLOCKED_AFTER = 60.0
 """Seconds beyond its own grace period after which a pod that does not end counts as blocked."""
 
@@ -39,6 +41,8 @@ class PodRepair:
         violation = store.verify(pod)
         if violation is not None and pod.node not in store.nodes and await self._node_exists(pod.node):
             violation = store.verify(pod)
+        if violation is None and store.stranded(pod):
+            return await self._remake(pod)
         if violation is None:
             self._since.pop(pod.uid, None)
             return await self._restore(pod)
@@ -54,6 +58,22 @@ class PodRepair:
         if pod.deleting:
             return self._watch_it_end(pod, violation, since)
         return await self._remove(pod, violation, since)
+
+    async def _remake(self, pod: Pod) -> Outcome:
+        """Have a stranded pod made anew, once its controller has had the time to see the change itself."""
+        since = self._since.setdefault(pod.uid, time.monotonic())
+        left = since + STRANDED_AFTER - time.monotonic()
+        if left > 0:
+            return Later(left)
+        del self._since[pod.uid]
+        await self._guarded(
+            self._context.client.delete(PODS.path(pod.namespace, pod.name), {"preconditions": {"uid": pod.uid}})
+        )
+        REPAIRS.labels("remake").inc()
+        self._tell(
+            pod, "Normal", Reason.PLACED, "it waited for nodes of a policy that does not govern it any more; made anew"
+        )
+        return None
 
     async def _node_exists(self, name: str) -> bool:
         """Look for a node that is not known: the pod's event may have been faster than the node's."""
@@ -166,5 +186,5 @@ class PodRepair:
 
     def _forget_ended(self) -> None:
         """Keep start times only of pods that are still in the wrong place."""
-        if len(self._since) > 2 * len(self._context.store.violations) + 16:
+        if len(self._since) > 2 * len(self._context.store.violations) + 64:
             self._since = {uid: since for uid, since in self._since.items() if uid in self._context.store.violations}

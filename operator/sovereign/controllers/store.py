@@ -8,7 +8,7 @@ import msgspec
 from pydantic import ValidationError
 
 from sovereign.api.kinds import BY_KIND
-from sovereign.api.meta import FACT_DOMAIN
+from sovereign.api.meta import approving_policy
 from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import Child, Pod
 from sovereign.plan.governance import Governance, govern
@@ -21,7 +21,6 @@ MODEL: Final = "SovereignModel"
 POOL: Final = "InferencePool"
 RUNTIME: Final = "InferenceRuntime"
 POD: Final = "Pod"
-_APPROVED_SUFFIX: Final = f".{FACT_DOMAIN}/approved"
 
 
 class Object(msgspec.Struct):
@@ -163,6 +162,11 @@ class Store:
         """Our objects in a namespace."""
         return [key for key in self._by_namespace.get(namespace, ()) if kind is None or key.kind == kind]
 
+    def pools_of(self, model: Key) -> list[Key]:
+        """The pools that serve a model."""
+        pools = ((key, self.objects[key].spec) for key in self.in_namespace(model.namespace, POOL))
+        return [key for key, spec in pools if spec is not None and spec.model_ref.name == model.name]
+
     # --- namespaces and nodes -----------------------------------------------------------------------
 
     def put_namespace(self, name: str, labels: dict[str, str]) -> bool:
@@ -223,12 +227,7 @@ class Store:
 
     def labelled_policies(self) -> set[str]:
         """The policies whose approved label some node carries."""
-        return {
-            key.removesuffix(_APPROVED_SUFFIX)
-            for node in self.nodes.values()
-            for key in node.labels
-            if key.endswith(_APPROVED_SUFFIX)
-        }
+        return {policy for node in self.nodes.values() for key in node.labels if (policy := approving_policy(key))}
 
     # --- pods and children --------------------------------------------------------------------------
 
@@ -263,6 +262,15 @@ class Store:
         else:
             self.violations[pod.uid] = violation
         return violation
+
+    def stranded(self, pod: Pod) -> bool:
+        """Whether a pod waits for nodes of a policy that does not govern it any more, and its controller would make it anew.
+
+        It was made while the policy's mutation was still in force, and would wait for ever.
+        """
+        if pod.node or pod.deleting or pod.owner is None or not pod.pins:
+            return False
+        return not set(pod.pins) <= set(self.governance(pod.namespace).names)
 
     def put_child(self, old: Child | None, new: Child | None) -> Key | None:
         """Keep the index of children; returns the owner."""

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from sovereign.importer import architecture, catalogue, inspection
 from sovereign.importer import manifest as manifests
-from sovereign.importer.catalogue import Kind, kind_of
+from sovereign.importer.catalogue import Format, Kind, kind_of
 from sovereign.importer.credentials import Credentials
 from sovereign.importer.download import Engine
-from sovereign.importer.catalogue import Format
 from sovereign.importer.failure import ImportFailure
 from sovereign.importer.manifest import FileEntry, Manifest
 from sovereign.importer.progress import Progress

@@ -1,0 +1,59 @@
+"""A node changes jurisdiction under running replicas."""
+
+from testbed.demo import tables
+from testbed.demo.claims import Stopwatch, hold
+from testbed.demo.stage import NAMESPACE, Stage
+
+_POOL = "mistral-7b"
+_LEFT = "out of the endpoints"
+_EVICTED = "evicted"
+_AGAIN = "all replicas serve again"
+
+
+def show(stage: Stage) -> None:
+    """Relabel the node of a replica, and time what happens to it."""
+    before = stage.pods(_POOL)
+    node = min(tables.node_of(pod) for pod in before)
+    hit = {pod["metadata"]["name"] for pod in before if tables.node_of(pod) == node}
+    jurisdiction = _jurisdiction(stage, node)
+    stage.screen.say(
+        f"{node} has {len(hit)} of the {len(before)} replicas of {_POOL}. Its provider is bought, or its rack is moved: an administrator "
+        "writes down the new jurisdiction."
+    )
+    with stage.meanwhile(*_label(node, "US")):
+        stage.await_(f"{node} to be relabelled", lambda: _jurisdiction(stage, node) == "US")
+        watch = Stopwatch()
+        stage.await_("its replicas to leave, and to serve elsewhere", lambda: _moved(stage, watch, hit, len(before)))
+    stage.screen.table(("after", "what"), [(seconds, what) for what, seconds in watch.rows()])
+    stage.await_condition("inferencepools", _POOL, "PlacementVerified", "True")
+    pools, pods = stage.items("inferencepools", NAMESPACE), stage.pods()
+    stage.screen.table(tables.REPLICAS, tables.replicas(pools, pods, stage.items("nodes")))
+    hold(node not in {tables.node_of(pod) for pod in pods}, f"a replica is on {node} still")
+    stage.screen.say("What the operator has told about it:")
+    stage.screen.command("kubectl", "get", "events", "-n", NAMESPACE, "--field-selector=type=Warning")
+    told = [event for event in stage.items("events", NAMESPACE) if event["involvedObject"].get("name") in hit]
+    lines = [f"{event['reason']}: {event['message']}" for event in told if node in event["message"]]
+    for line in dict.fromkeys(line for line in lines if "jurisdiction" in line):
+        stage.screen.answer(line)
+    stage.screen.holds(f"nothing runs on {node}, and every replica serves")
+    stage.do(*_label(node, jurisdiction))
+    stage.await_(f"{node} to be approved again", lambda: node in stage.approved())
+
+
+def _moved(stage: Stage, watch: Stopwatch, hit: set[str], wanted: int) -> bool:
+    """Note what has happened by now; whether all of it has."""
+    serving = stage.serving(_POOL)
+    pods = stage.pods(_POOL)
+    watch.mark(_LEFT, not serving & hit)
+    watch.mark(_EVICTED, not hit & {pod["metadata"]["name"] for pod in pods})
+    return watch.mark(_AGAIN, _EVICTED in watch.marks and len(serving - hit) == wanted)
+
+
+def _jurisdiction(stage: Stage, node: str) -> str:
+    found = stage.get("nodes", node)
+    hold(found, f"there is no node {node}")
+    return tables.fact(found or {}, "jurisdiction")
+
+
+def _label(node: str, jurisdiction: str) -> tuple[str, ...]:
+    return ("label", "node", node, "--overwrite", f"{tables.FACT_PREFIX}/jurisdiction={jurisdiction}")
