@@ -40,6 +40,12 @@ class Operator:
         """Whether its process is there."""
         return process.alive(self.service.pidfile(self.folder))
 
+    @property
+    def pid(self) -> int:
+        """Of its process; 0 when it was never started."""
+        known = process.read(self.service.pidfile(self.folder))
+        return known.pid if known is not None else 0
+
     def start(self) -> None:
         """Start it and wait until its caches are synced.
 

@@ -19,7 +19,13 @@ def install(cluster: Cluster, home: Path, screen: Screen) -> None:
     Raises:
         StepFailed: helm failed; with what it said.
     """
-    words = ["install", sync.RELEASE, sync.CHART, f"--namespace={sync.NAMESPACE}", "--create-namespace"]
+    words: list[str | Path] = [
+        "install",
+        sync.RELEASE,
+        sync.CHART,
+        f"--namespace={sync.NAMESPACE}",
+        "--create-namespace",
+    ]
     words += ["--values", VALUES, "--set=replicas=0"]
     screen.command("helm", *words)
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}

@@ -15,6 +15,7 @@ from testbed.demo.claims import StepFailed
 from testbed.demo.daemons import Operator
 from testbed.demo.screen import Screen
 from testbed.demo.tables import Manifest
+from testbed.objects import FACT_PREFIX
 
 MANIFESTS = Path(__file__).parent / "manifests"
 NAMESPACE = "assistants"
@@ -117,7 +118,7 @@ class Stage:
         if seen := look():
             return seen
         with self.screen.waiting(what):
-            return claims.eventually(what, lambda: self._alive() and look(), patience)
+            return claims.eventually(what, lambda: self._watchful(look), patience)
 
     # --- seen -----------------------------------------------------------------------------------------
 
@@ -174,7 +175,7 @@ class Stage:
     @property
     def label(self) -> str:
         """The label of the nodes that the policy approves."""
-        return f"{self.policy}.{tables.FACT_PREFIX}/approved"
+        return f"{self.policy}.{FACT_PREFIX}/approved"
 
     # --------------------------------------------------------------------------------------------------
 
@@ -186,7 +187,7 @@ class Stage:
             raise StepFailed(f"kubectl says: {done.stderr.strip()}")
         return done.stdout
 
-    def _alive(self) -> bool:
+    def _watchful(self, look: Callable[[], T | None]) -> T | None:
         if self._operator is not None and not self._operator.runs:
             raise StepFailed("the operator has ended by itself")
-        return True
+        return look()

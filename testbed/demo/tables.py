@@ -44,7 +44,7 @@ def rejections(policy: Manifest) -> list[Row]:
 def replicas(pools: Iterable[Manifest], pods: Sequence[Manifest], found: Iterable[Manifest]) -> list[Row]:
     """One row for each pod of each pool, with the facts of its node."""
     by_name = {node["metadata"]["name"]: node for node in found}
-    rows = []
+    rows: list[Row] = []
     for pool in pools:
         name = pool["metadata"]["name"]
         mine = [pod for pod in pods if pod["metadata"].get("labels", {}).get("sovereignai.io/pool") == name]

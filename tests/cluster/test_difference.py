@@ -24,7 +24,10 @@ DESIRED: Manifest = {
     "spec": {
         "replicas": 2,
         "template": {
-            "spec": {"containers": [{"name": "engine", "resources": {"limits": {"cpu": "1000m", "memory": "1Gi"}}}], "volumes": []}
+            "spec": {
+                "containers": [{"name": "engine", "resources": {"limits": {"cpu": "1000m", "memory": "1Gi"}}}],
+                "volumes": [],
+            }
         },
     },
 }
@@ -109,7 +112,9 @@ def test_a_new_plan_after_an_agreement_is_applied() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=2),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", min_size=1, max_size=2), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", min_size=1, max_size=2), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 

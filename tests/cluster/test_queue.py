@@ -90,6 +90,8 @@ async def test_all_workers_share_the_work() -> None:
     assert set(done) == {A, B, C}
 
 
-@pytest.mark.parametrize(("key", "text"), [(A, "Pod/ns/a"), (Key("SovereigntyPolicy", "", "eu"), "SovereigntyPolicy/eu")])
+@pytest.mark.parametrize(
+    ("key", "text"), [(A, "Pod/ns/a"), (Key("SovereigntyPolicy", "", "eu"), "SovereigntyPolicy/eu")]
+)
 def test_keys_read_well(key: Key, text: str) -> None:
     assert str(key) == text

@@ -271,10 +271,8 @@ def pool_spec(model: str) -> Manifest:
 @pytest.fixture(scope="package")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A control plane with the chart installed, and no operator pods: fake nodes run nothing."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        patch.delenv("TESTBED_KUBECONFIG", raising=False)
-        cluster = Cluster.up("operator", provider="binaries")
+    cluster = Cluster.up(f"operator-{os.getpid()}", provider="binaries")
+    try:
         values = sync.CHART / "ci" / "digest-values.yaml"
         place = [f"--namespace={sync.NAMESPACE}", "--create-namespace"]
         home = tmp_path_factory.mktemp("helm")
@@ -294,6 +292,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         assert done.returncode == 0, done.stderr
         kubeconfig = cluster.service_account_kubeconfig(sync.NAMESPACE, "sovereign-operator")
         yield Lab(cluster, kubeconfig, tmp_path_factory.mktemp("logs"))
+    finally:
         cluster.down()
 
 

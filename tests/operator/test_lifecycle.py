@@ -14,6 +14,8 @@ def test_probes_and_metrics(lab: Lab, operator: Process, place: str) -> None:
     assert operator.get("/readyz") == "ok"
     lab.model("chat", place)
     lab.wait_condition("smodel", "chat", place, "Ready", "True")
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    lab.settle(operator)
     metrics = operator.get("/metrics")
     for name in (
         "controller_runtime_reconcile_total",
@@ -87,7 +89,7 @@ def test_the_api_server_restarts(lab: Lab, operator: Process, place: str) -> Non
     lab.wait_condition("sovpool", "chat", place, "Ready", "True")
     (server,) = [service for service in lab.cluster.services() if service.name == "kube-apiserver"]
     process.stop([server.pidfile(lab.cluster.dir)])
-    type(lab.cluster).up("operator", provider="binaries")
+    type(lab.cluster).up(lab.cluster.name, provider="binaries")
     lab.pool("chat", place, replicas=2)
     wait_for("work to go on", lambda: lab.get("deployment", "chat", place)["spec"]["replicas"] == 2)  # type: ignore[index]
     assert operator.popen.poll() is None, "the operator outlives it"

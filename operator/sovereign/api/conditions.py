@@ -70,6 +70,8 @@ class Reason(StrEnum):
     UNSAFE_FILE = "UnsafeFile"  #: the source holds code, pickles, links or paths outside the model
     INVALID_WEIGHTS = "InvalidWeights"  #: a weights file is damaged or not of its format
     INSUFFICIENT_STORAGE = "InsufficientStorage"  #: the claim is too small
+    STORAGE_FAILED = "StorageFailed"  #: the claim cannot be written or read; the import is tried again
+    INTERNAL_ERROR = "InternalError"  #: the importer failed where it should not have; the import is tried again
     MANIFEST_REQUIRED = "ManifestRequired"  #: the source has no listing, so it needs a sovereign.manifest.json
     INTERRUPTED = "Interrupted"  #: the import was stopped and goes on at the next attempt
     MODEL_NOT_FOUND = "ModelNotFound"  #: modelRef names a model that is not there

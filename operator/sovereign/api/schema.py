@@ -82,7 +82,10 @@ def text(pattern: str, message: str, *, max_length: int, min_length: int = 1, ce
     )
 
 
-_QUANTITY = re.compile(r"(?P<number>[+-]?[0-9]+(?:\.[0-9]*)?|[+-]?\.[0-9]+)(?P<suffix>[a-zA-Z]*|[eE][+-]?[0-9]+)")
+_QUANTITY = re.compile(r"(?P<number>[+-]?[0-9]+(?:\.[0-9]*)?|[+-]?\.[0-9]+)(?P<suffix>[a-zA-Z]*|[eE][+-]?[0-9]{1,2})")
+"""Exponents have two digits at most: the number of ``1e999999`` takes minutes to compute."""
+_WRITTEN = r"[0-9]{1,15}([.][0-9]{1,9})?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?"
+"""Quantities as people write them. What users may state needs no exponents."""
 _MULTIPLIERS: Final[dict[str, Decimal]] = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
@@ -126,14 +129,11 @@ def parse_quantity(value: str | int | float) -> Decimal:
 
 
 def _positive_quantity(message: str) -> Callable[[Any], str]:
+    written = re.compile(_WRITTEN)
+
     def check(value: Any) -> str:
-        if isinstance(value, bool) or not isinstance(value, (str, int)):
-            raise ValueError(message)  # noqa: TRY004 - pydantic reports ValueError as the field's error
-        try:
-            positive = parse_quantity(value) > 0
-        except ValueError:
-            raise ValueError(message) from None
-        if not positive:
+        known = isinstance(value, (str, int)) and not isinstance(value, bool)
+        if not known or not written.fullmatch(str(value)) or parse_quantity(value) <= 0:
             raise ValueError(message)
         return str(value)
 
@@ -142,7 +142,10 @@ def _positive_quantity(message: str) -> Callable[[Any], str]:
 
 def quantity(message: str, *examples: str) -> Constraint:
     """A positive Kubernetes quantity, written as a string or an integer."""
-    cel = "type(self) == int ? int(self) > 0 : isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))"
+    cel = (
+        "type(self) == int ? int(self) > 0 : "
+        f"string(self).matches('^({_WRITTEN})$') && quantity(string(self)).isGreaterThan(quantity('0'))"
+    )
     return Constraint(
         _positive_quantity(message),
         {

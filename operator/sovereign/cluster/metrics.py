@@ -30,7 +30,9 @@ ACTIVE_WORKERS: Final = Gauge(
     "controller_runtime_active_workers", "Workers that are busy.", ["controller"], registry=REGISTRY
 )
 QUEUE_DEPTH: Final = Gauge("workqueue_depth", "Keys that wait.", ["name"], registry=REGISTRY)
-QUEUE_ADDS: Final = Gauge("workqueue_adds", "Keys that were added since the start.", ["name"], registry=REGISTRY)
+QUEUE_ADDS: Final = Counter(
+    "workqueue_adds_total", "Keys that were added since the start.", ["name"], registry=REGISTRY
+)
 QUEUE_RETRIES: Final = Counter(
     "workqueue_retries_total", "Keys that were added again after an error.", ["name"], registry=REGISTRY
 )

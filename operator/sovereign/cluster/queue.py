@@ -38,7 +38,7 @@ class Queue:
         self._delayed: list[tuple[float, Key]] = []
         self._failures: dict[Key, int] = {}
         self._wake = asyncio.Event()
-        self.adds = 0
+        self.on_add: Callable[[], object] = lambda: None
 
     def __len__(self) -> int:
         return len(self._queued)
@@ -55,7 +55,7 @@ class Queue:
         if key in self._active:
             self._again.add(key)
             return
-        self.adds += 1
+        self.on_add()
         self._queued.add(key)
         if first:
             self._ready.appendleft(key)

@@ -25,7 +25,7 @@ class Engine:
         self._reconcilers = reconcilers
         self._count = workers
         metrics.QUEUE_DEPTH.labels(NAME).set_function(lambda: len(queue))
-        metrics.QUEUE_ADDS.labels(NAME).set_function(lambda: queue.adds)
+        queue.on_add = metrics.QUEUE_ADDS.labels(NAME).inc
 
     async def run(self) -> None:
         """Work until cancelled. A reconcile in progress is cancelled between two requests: all state is level-triggered."""

@@ -206,10 +206,8 @@ class PoolController:
             None,
         )
         if lacking is not None:
-            why = lacking.message
-            if lacking.reason is Reason.NO_APPROVED_NODE:
-                why = explain_none(store.nodes.values(), governance) or why
-            return lacking.reason, why
+            nowhere = not store.lawful_nodes(governance)
+            return lacking.reason, explain_none(store.nodes.values(), governance) if nowhere else lacking.message
         if state is not None and state.failure:
             return Reason.UNAVAILABLE, state.failure
         waiting = next((pod.message for pod in pods if pod.message), "")

@@ -3,6 +3,7 @@
 from testbed.demo import tables
 from testbed.demo.claims import hold
 from testbed.demo.stage import Stage
+from testbed.objects import FACT_PREFIX
 
 LAWFUL, UNLAWFUL = ("DE", "FR"), "US"
 
@@ -13,7 +14,7 @@ def show(stage: Stage) -> None:
         "Where a node is says a label under node-restriction.kubernetes.io, which only an administrator can set: NodeRestriction "
         "keeps a kubelet from vouching for itself."
     )
-    facts = [f"{tables.FACT_PREFIX}/{name}" for name in ("jurisdiction", "region", "provider")]
+    facts = [f"{FACT_PREFIX}/{name}" for name in ("jurisdiction", "region", "provider")]
     stage.screen.command("kubectl", "get", "nodes", *(f"-L{fact}" for fact in facts))
     rows = tables.nodes(stage.items("nodes"))
     stage.screen.table(tables.NODES, rows)

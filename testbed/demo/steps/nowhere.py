@@ -1,11 +1,14 @@
 """No lawful node is left: nothing is relaxed, and the reason is told."""
 
+from functools import partial
+
 from testbed.demo import tables
 from testbed.demo.claims import hold
 from testbed.demo.stage import NAMESPACE, Stage
 from testbed.demo.steps.nodes import LAWFUL
+from testbed.objects import FACT_PREFIX
 
-_FACT = f"{tables.FACT_PREFIX}/jurisdiction"
+_FACT = f"{FACT_PREFIX}/jurisdiction"
 
 
 def show(stage: Stage) -> None:
@@ -18,10 +21,10 @@ def show(stage: Stage) -> None:
     for pool in pools:
         name = pool["metadata"]["name"]
         found = stage.await_condition("inferencepools", name, "Ready", "False", "NoApprovedNode")
-        stage.await_(f"{name} to have replicas without a node only", lambda name=name: _pending(stage, name))
+        stage.await_(f"{name} to have replicas without a node only", partial(_pending, stage, name))
         hold(not stage.serving(name), f"replicas of {name} serve, and have no lawful node")
         hold("placement.jurisdictions" in found["message"], "the message does not say which rule rejected the nodes")
-    stage.do("get", "pods", "-n", NAMESPACE, "-l", "sovereignai.io/pool", "-o", "wide")
+    stage.do("get", "pods", "-n", NAMESPACE, "-l", "sovereignai.io/pool")
     screen.say("The pods are Pending, and every pool says why:")
     stage.do("get", "sovpool", "-n", NAMESPACE)
     screen.refusal(f"Ready=False, {found['reason']}: {found['message']}")
@@ -38,5 +41,6 @@ def _nodes(stage: Stage, jurisdiction: str) -> list[str]:
 
 
 def _pending(stage: Stage, pool: str) -> bool:
-    pods = stage.pods(pool)
-    return bool(pods) and not any(tables.node_of(pod) for pod in pods)
+    pods, found = stage.pods(pool), stage.get("inferencepools", pool, NAMESPACE)
+    counted = bool(found) and (found or {})["status"].get("readyReplicas", 0) > 0
+    return bool(pods) and not counted and not any(tables.node_of(pod) for pod in pods)

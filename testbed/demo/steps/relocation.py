@@ -3,6 +3,7 @@
 from testbed.demo import tables
 from testbed.demo.claims import Stopwatch, hold
 from testbed.demo.stage import NAMESPACE, Stage
+from testbed.objects import FACT_PREFIX
 
 _POOL = "mistral-7b"
 _LEFT = "out of the endpoints"
@@ -56,4 +57,4 @@ def _jurisdiction(stage: Stage, node: str) -> str:
 
 
 def _label(node: str, jurisdiction: str) -> tuple[str, ...]:
-    return ("label", "node", node, "--overwrite", f"{tables.FACT_PREFIX}/jurisdiction={jurisdiction}")
+    return ("label", "node", node, "--overwrite", f"{FACT_PREFIX}/jurisdiction={jurisdiction}")

@@ -14,7 +14,7 @@ def show(stage: Stage) -> None:
     screen = stage.screen
     _settle(stage)
     before = _uids(stage)
-    screen.command("kill", "-TERM", "OPERATOR")
+    screen.command("kill", "-TERM", str(stage.operator.pid))
     seconds = stage.operator.stop()
     screen.holds(f"the operator has ended, {seconds:.1f} s after SIGTERM")
     hold(seconds <= 5, f"it took {seconds:.1f} s to end; it promises 5")
