@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOWEST := .venv-lowest
 NAME ?= sovereign
 ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-unit check format crds chart lock cluster-up cluster-down clean
+.PHONY: help demo demo-down test test-unit test-lowest check format crds chart docs lock cluster-up cluster-down clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,12 @@ test: $(STAMP) check ## Lint, type-check and run every test, on a control plane 
 test-unit: $(STAMP) ## Run the tests that need no cluster
 	$(BIN)/python -m pytest -m "not integration" $(ARGS)
 
+test-lowest: $(STAMP) ## Run the tests that need no cluster with the lowest versions that pyproject.toml allows
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(BIN)/uv pip sync --quiet --python $(LOWEST)/bin/python --require-hashes requirements/lowest.lock
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --no-build-isolation -e .
+	$(LOWEST)/bin/python -m pytest -m "not integration" -n $(WORKERS) $(ARGS)
+
 check: $(STAMP) ## Lint, types, import contracts, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -38,6 +45,7 @@ check: $(STAMP) ## Lint, types, import contracts, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m sovereign.api.crd crds --check
 	$(BIN)/python -m charts.sync --check
+	$(BIN)/python -m sovereign.cli.reference docs/reference --check
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
@@ -46,12 +54,16 @@ format: $(STAMP) ## Format the code
 crds: $(STAMP) ## Generate crds/ from the pydantic models
 	$(BIN)/python -m sovereign.api.crd crds
 
+docs: $(STAMP) ## Generate docs/reference
+	$(BIN)/python -m sovereign.cli.reference docs/reference
+
 chart: crds ## Bring the chart and manifests/install.yaml up to date
 	$(BIN)/python -m charts.sync
 
 lock: $(STAMP) ## Resolve the locked dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/dev.lock
 	$(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/run.lock
+	$(BIN)/uv pip compile pyproject.toml --group dev --resolution lowest-direct --generate-hashes --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/lowest.lock
 	echo 'hatchling>=1.27' | $(BIN)/uv pip compile - --generate-hashes --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/build.lock
 
 cluster-up: $(STAMP) ## Start a control plane with fake GPU nodes (NAME=...)
@@ -61,4 +73,4 @@ cluster-down: $(STAMP) ## Stop it and leave nothing behind
 	$(BIN)/python -m testbed down --name $(NAME)
 
 clean: ## Remove the virtual environment and caches in the tree
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* dist
+	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* dist
