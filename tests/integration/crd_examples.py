@@ -118,7 +118,10 @@ BASE: Final[dict[str, dict[str, Any]]] = {
     },
 }
 
-_QUANTITY = (["80Gi", "1500M", "500m", 80000, "1e9"], ["80GB", "80 Gi", "-1Gi", "0", 0, "many", "1Gi;"])
+_QUANTITY = (
+    ["80Gi", "1500M", "500m", 80000, "1.5Gi"],
+    ["80GB", "1e9", "1e99999999", "80 Gi", "-1Gi", "0", 0, "many", "1Gi;"],
+)
 _NAMES_OF_KINDS = ["mistral-small", "m", "m" * 50]
 
 VALUES: Final[dict[str, tuple[list[Any], list[Any]]]] = {

@@ -84,6 +84,8 @@ def test_an_import_from_start_to_serving(lab: Lab, operator: Process, place: str
     finish(lab, place, IMPORTED, 0)
     lab.wait_condition("smodel", "mistral", place, "Ready", "True")
     lab.wait_condition("smodel", "mistral", place, "Verified", "True", "Verified")
+    (event,) = wait_for("the Event", lambda: [e for e in lab.all("events", place) if e["reason"] == "Imported"])
+    assert "9 files, 14500000000 bytes in 60 s, 241 MB/s" in event["message"]
     lab.wait_condition("sovpool", "chat", place, "Ready", "True")
     status = lab.get("smodel", "mistral", place)["status"]  # type: ignore[index]
     assert status["artifact"]["bytes"] == IMPORTED["bytes"]

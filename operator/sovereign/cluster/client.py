@@ -1,6 +1,6 @@
 """A thin asynchronous client: JSON in, JSON out, errors as exceptions.
 
-aiohttp with orjson costs a fifth of the CPU per request of the generated clients (see docs/design/performance.md), and the operator
+aiohttp with orjson costs a fraction of the CPU per request of the generated clients, and the operator
 needs six verbs only.
 """
 

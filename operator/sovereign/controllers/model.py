@@ -40,6 +40,7 @@ class Result(msgspec.Struct, rename="camel", forbid_unknown_fields=False):
     digest: str = ""
     bytes: int = 0
     files: int = 0
+    seconds: float = 0.0
     bytes_per_second: float = 0.0
     bytes_done: int = 0
     entrypoint: str = ""
@@ -139,7 +140,7 @@ class ModelController:
         return later
 
     def _announce(self, item: Object, before: dict[str, Condition], conditions: list[Condition]) -> None:
-        """An Event for each turn that the import takes for the worse, and for its end."""
+        """An Event for each turn that the import takes for the worse."""
         for entry in conditions:
             previous = before.get(entry["type"], {})
             if (
@@ -147,9 +148,7 @@ class ModelController:
                 or previous.get("reason") == entry["reason"]
             ):
                 continue
-            if entry["status"] == "True" and entry["type"] == IMPORTED and previous:
-                self._context.tell(item, "Normal", Reason(entry["reason"]), entry["message"])
-            elif entry["status"] == "False" and entry["reason"] != Reason.IMPORTING:
+            if entry["status"] == "False" and entry["reason"] != Reason.IMPORTING:
                 self._context.tell(item, "Warning", Reason(entry["reason"]), entry["message"])
 
     def _existing(self, item: Object, plan: ModelPlan) -> Artifact:
@@ -188,6 +187,7 @@ class ModelController:
             imported_at=now(),
         )
         shape = Parameters.model_validate(result.architecture) if result.architecture else None
+        self._context.tell(item, "Normal", Reason.IMPORTED, _summary(result))
         return artifact, shape
 
     def _job(self, item: Object, plan: ModelPlan) -> JobState | None:
@@ -258,11 +258,19 @@ class ModelController:
         return ""
 
 
+def _summary(result: Result) -> str:
+    rate = f", {result.bytes_per_second / 1e6:.0f} MB/s" if result.bytes_per_second else ""
+    return f"{result.files} files, {result.bytes} bytes in {result.seconds:.0f} s{rate}; manifest {result.digest}"
+
+
+def _reason(result: Result) -> Reason:
+    return Reason(result.reason) if result.reason in Reason._value2member_map_ else Reason.IMPORT_FAILED
+
+
 def _failure(result: Result | None, job: str) -> tuple[Reason, str]:
     if result is None or not result.reason:
         return Reason.IMPORT_FAILED, job
-    known = Reason(result.reason) if result.reason in Reason._value2member_map_ else Reason.IMPORT_FAILED
-    return known, result.message
+    return _reason(result), result.message
 
 
 def _invalid(item: Object) -> list[Condition]:
