@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import sys
 import time
 from pathlib import Path
 from types import FrameType
@@ -13,11 +14,18 @@ import typer
 from testbed import TestbedError, providers
 from testbed.demo import teardown
 from testbed.demo.claims import StepFailed
-from testbed.demo.screen import ROOT, Screen
+from testbed.demo.screen import Screen
 from testbed.demo.stage import MANIFESTS, Stage
 from testbed.demo.steps import STEPS
 
+DEFAULT_NAME = "demo"
 _LOG_LINES = 15
+_LOOKS = (
+    "kubectl get sovereign -A",
+    "kubectl get pods -n assistants -o wide",
+    "kubectl sovereign explain node gpu-us-1",
+    "kubectl sovereign doctor",
+)
 _INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 _TERMINATED = 143
 
@@ -37,10 +45,14 @@ def demo(
         bool, typer.Option("--once", help="Take everything down at the end, also when a step fails or at Ctrl-C.")
     ] = False,
     down: Annotated[bool, typer.Option("--down", help="Only remove what a demonstration has started.")] = False,
-    name: Annotated[str, typer.Option("--name", "-n", help="Of the cluster; several may be up side by side.")] = "demo",
+    name: Annotated[
+        str, typer.Option("--name", "-n", help="Of the cluster; several may be up side by side.")
+    ] = DEFAULT_NAME,
     policy: Annotated[
         Path,
         typer.Option(
+            exists=True,
+            dir_okay=False,
             help="Another policy to show: one for namespaces labelled sovereignai.io/tier=restricted.",
             show_default="testbed/demo/manifests/policy.yaml",
         ),
@@ -53,6 +65,7 @@ def demo(
     """Show, on a real control plane with fake GPU nodes, what a sovereignty policy does."""
     screen = Screen()
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs behind it with SIGINT ignored
     try:
         if down:
             screen.say(f"{name} is gone" if teardown.down(name) else "nothing to take down")
@@ -126,23 +139,17 @@ def _how_to_look_around(stage: Stage) -> None:
         screen.say("It is left as it is.")
     else:
         screen.say("It stays up; the operator runs. To look around:")
-        kubectl = stage.cluster.kubectl_program.parent
-        for variable, value in (
-            ("KUBECONFIG", str(stage.cluster.kubeconfig)),
-            ("PATH", f"{kubectl}:{ROOT}/.venv/bin:$PATH"),
-        ):
-            screen.command("export", f"{variable}={value}")
+        folders = [stage.cluster.kubectl_program.parent, Path(sys.executable).parent]
         for line in (
-            "kubectl get sovereign -A",
-            "kubectl get pods -n assistants -o wide",
-            "kubectl sovereign explain node gpu-us-1",
-            "kubectl sovereign doctor",
+            f"export KUBECONFIG={shlex.quote(str(stage.cluster.kubeconfig))}",
+            f'export PATH={":".join(shlex.quote(str(folder)) for folder in folders)}:"$PATH"',
+            *_LOOKS,
         ):
-            screen.command(*shlex.split(line))
+            screen.shell(line)
         screen.say(f"The operator's log: {stage.operator.log}")
     screen.say("And to remove it all:")
-    arguments = () if stage.name == "demo" else ("python", "-m", "testbed.demo", "--down", "--name", stage.name)
-    screen.command(*(arguments or ("make", "demo-down")))
+    default = stage.name == DEFAULT_NAME
+    screen.shell("make demo-down" if default else f"python -m testbed.demo --down --name {stage.name}")
 
 
 def _terminate(_: int, __: FrameType | None) -> None:

@@ -110,14 +110,22 @@ def operator(cluster: Cluster, importer_image: str) -> Operator:
     kubeconfig = cluster.service_account_kubeconfig(sync.NAMESPACE, sync.RELEASE)
     (port,) = _free_ports(1)
     environment = {
-        "KUBECONFIG": kubeconfig,
         "SOVEREIGN_NAMESPACE": sync.NAMESPACE,
         "SOVEREIGN_IMPORTER_IMAGE": importer_image,
         "SOVEREIGN_LISTEN": f"{ports.LOOPBACK}:{port}",
         "SOVEREIGN_LOG_FORMAT": "text",
     }
     words = [f"{name}={value}" for name, value in environment.items()]
-    argv = ("env", *words, sys.executable, "-m", "sovereign.main", "run")
+    argv: tuple[str | Path, ...] = (
+        "env",
+        *words,
+        sys.executable,
+        "-m",
+        "sovereign.main",
+        "run",
+        "--kubeconfig",
+        kubeconfig,
+    )
     return Operator(cluster.dir, Service("operator", argv, f"http://{ports.LOOPBACK}:{port}/readyz"), port)
 
 

@@ -35,3 +35,4 @@ def install(cluster: Cluster, home: Path, screen: Screen) -> None:
     )
     if done.returncode != 0:
         raise StepFailed(f"helm says: {done.stderr.strip()}")
+    screen.answer("\n".join(line for line in done.stdout.splitlines() if line.startswith(("NAME:", "STATUS:"))))

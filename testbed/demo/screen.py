@@ -1,6 +1,7 @@
 """What the audience sees: headings, sentences, commands, answers, tables. Plain text where there is no terminal."""
 
 import shlex
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,13 +37,16 @@ class Screen:
 
     def command(self, *words: str | Path) -> None:
         """What a user would type, in one line that can be copied."""
-        line = " " * _MARGIN + "$ " + typed(words)
-        self._console.print(line, style="bold", soft_wrap=True)
+        self.shell(typed(words))
+
+    def shell(self, line: str) -> None:
+        """A command as it is, in which the shell has something to expand."""
+        self._line(f"$ {line}", style="bold", margin=_MARGIN)
 
     def answer(self, text: str) -> None:
-        """What a program printed."""
+        """What a program printed, line by line as it is: columns stay below each other."""
         for line in text.rstrip().splitlines():
-            self._block(line.replace(f"{ROOT}/", ""), style="dim", margin=_MARGIN + 2)
+            self._line(line.replace(f"{ROOT}/", ""), style="dim", margin=_MARGIN + 2)
 
     def refusal(self, text: str) -> None:
         """What the API server said when it refused."""
@@ -76,7 +80,12 @@ class Screen:
             yield
 
     def _block(self, text: str, *, style: str = "", margin: int = _MARGIN) -> None:
-        self._console.print(Padding(Text(text, style=style), (0, 0, 0, margin), expand=False))
+        width = max(20, self._console.width - margin)
+        for line in textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False):
+            self._line(line, style=style, margin=margin)
+
+    def _line(self, text: str, *, style: str, margin: int) -> None:
+        self._console.print(Text(" " * margin + text, style=style), soft_wrap=True)
 
 
 def typed(words: Iterable[str | Path]) -> str:

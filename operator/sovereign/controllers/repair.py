@@ -19,6 +19,8 @@ from sovereign.residency.verdicts import Violation
 logger = logging.getLogger(__name__)
 RETRY = 2.0
 """Seconds between attempts at an eviction that a disruption budget refuses."""
+SETTLE = 5.0
+"""Seconds in which an accepted eviction is not asked for again."""
 STRANDED_AFTER = 2.0
 """Seconds that a pod may wait for nodes of a policy that is gone."""
 BLOCKED_AFTER = 60.0
@@ -31,6 +33,8 @@ class PodRepair:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._since: dict[str, float] = {}
+        self._evicted: dict[str, float] = {}
+        """When an eviction was last accepted: the cache learns of it a moment later."""
 
     async def reconcile(self, key: Key) -> Outcome:
         """Take the next step for the pod ``key``, if it needs one."""
@@ -114,6 +118,9 @@ class PodRepair:
         await self._guarded(self._context.client.patch(PODS.path(pod.namespace, pod.name), body))
 
     async def _remove(self, pod: Pod, violation: Violation, since: float) -> Outcome:
+        settling = self._evicted.get(pod.uid, -SETTLE) + SETTLE - time.monotonic()
+        if settling > 0:
+            return Later(settling)
         if time.monotonic() - since >= violation.grace_seconds:
             return await self._delete(pod, violation)
         eviction = {
@@ -135,6 +142,7 @@ class PodRepair:
                 f"eviction refused: {error.message}; deleted when the grace period is over",
             )
             return Later(min(RETRY, max(left, 0.0)))
+        self._evicted[pod.uid] = time.monotonic()
         REPAIRS.labels("evict").inc()
         self._tell(pod, "Warning", Reason.EVICTED, f"{violation.message}; evicted")
         return Later(BLOCKED_AFTER)
@@ -187,4 +195,6 @@ class PodRepair:
     def _forget_ended(self) -> None:
         """Keep start times only of pods that are still in the wrong place."""
         if len(self._since) > 2 * len(self._context.store.violations) + 64:
-            self._since = {uid: since for uid, since in self._since.items() if uid in self._context.store.violations}
+            known = self._context.store.violations
+            self._since = {uid: since for uid, since in self._since.items() if uid in known}
+            self._evicted = {uid: when for uid, when in self._evicted.items() if uid in known}

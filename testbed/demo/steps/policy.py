@@ -8,6 +8,7 @@ from testbed.demo import tables
 from testbed.demo.claims import StepFailed, hold
 from testbed.demo.stage import MANIFESTS, NAMESPACE, TENANT, Stage
 from testbed.demo.steps.nodes import LAWFUL
+from testbed.demo.tables import Manifest
 
 _PROBE = MANIFESTS / "bypasses" / "node-name.yaml"
 
@@ -21,10 +22,11 @@ def show(stage: Stage) -> None:
     stage.policy = _name(stage)
     stage.do("apply", "-f", stage.policy_file)
     stage.await_condition("sovereigntypolicies", stage.policy, "Enforced", "True")
+    nodes = _lawful(stage)
     stage.await_("the API server to refuse", lambda: _refused(stage))
     screen.holds(f"{time.monotonic() - started:.1f} s after the policy was applied, the API server refuses by it")
     stage.do("get", "sovpol", stage.policy)
-    _nodes(stage)
+    _verdicts(stage, nodes)
 
 
 def _name(stage: Stage) -> str:
@@ -40,23 +42,25 @@ def _refused(stage: Stage) -> bool:
     return f"policy {stage.policy}: " in stage.api.would_refuse("pods", yaml.safe_load(_PROBE.read_text()))
 
 
-def _nodes(stage: Stage) -> None:
+def _lawful(stage: Stage) -> list[Manifest]:
+    """The approved nodes, which must be where the demonstration's policy wants them."""
+    approved = stage.approved()
+    nodes = [node for node in stage.items("nodes") if node["metadata"]["name"] in approved]
+    places = {tables.fact(node, "jurisdiction") for node in nodes}
+    hold(nodes, "no node is approved")
+    hold(places <= {*LAWFUL}, f"nodes in {', '.join(sorted(places - {*LAWFUL}))} are approved, and must not be")
+    return nodes
+
+
+def _verdicts(stage: Stage, approved: list[Manifest]) -> None:
     screen = stage.screen
     screen.say("The approved nodes carry the policy's label, which the workloads select:")
     screen.command("kubectl", "get", "nodes", "-l", f"{stage.label}=true")
-    approved = stage.approved()
-    nodes = [node for node in stage.items("nodes") if node["metadata"]["name"] in approved]
-    screen.table(tables.NODES, tables.nodes(nodes))
-    places = {tables.fact(node, "jurisdiction") for node in nodes}
-    hold(approved, "no node is approved")
-    hold(places <= {*LAWFUL}, f"nodes in {', '.join(sorted(places - {*LAWFUL}))} are approved, and must not be")
+    screen.table(tables.NODES, tables.nodes(approved))
     screen.say("The others are rejected, each by a rule that the policy's status names:")
     found = stage.get("sovereigntypolicies", stage.policy)
     assert found is not None
     screen.table(tables.REJECTIONS, tables.rejections(found))
-    count = len(stage.items("nodes"))
-    hold(
-        len(approved) + found["status"]["rejectedNodes"] == count,
-        f"{len(approved)} nodes are approved and {found['status']['rejectedNodes']} rejected, of {count}",
-    )
+    rejected, count = found["status"]["rejectedNodes"], len(stage.items("nodes"))
+    hold(len(approved) + rejected == count, f"{len(approved)} nodes are approved and {rejected} rejected, of {count}")
     screen.holds(f"{len(approved)} nodes are approved, all of them in {' or '.join(LAWFUL)}")

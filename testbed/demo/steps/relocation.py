@@ -32,13 +32,18 @@ def show(stage: Stage) -> None:
     hold(node not in {tables.node_of(pod) for pod in pods}, f"a replica is on {node} still")
     stage.screen.say("What the operator has told about it:")
     stage.screen.command("kubectl", "get", "events", "-n", NAMESPACE, "--field-selector=type=Warning")
-    told = [event for event in stage.items("events", NAMESPACE) if event["involvedObject"].get("name") in hit]
-    lines = [f"{event['reason']}: {event['message']}" for event in told if node in event["message"]]
-    for line in dict.fromkeys(line for line in lines if "jurisdiction" in line):
+    for line in stage.await_("an event of the eviction", lambda: _told(stage, node, hit)):
         stage.screen.answer(line)
     stage.screen.holds(f"nothing runs on {node}, and every replica serves")
     stage.do(*_label(node, jurisdiction))
     stage.await_(f"{node} to be approved again", lambda: node in stage.approved())
+
+
+def _told(stage: Stage, node: str, hit: set[str]) -> list[str]:
+    """What events say of the pods and why they had to leave the node, once an eviction is among it."""
+    events = [event for event in stage.items("events", NAMESPACE) if event["involvedObject"].get("name") in hit]
+    lines = {f"{event['reason']}: {event['message']}" for event in events if f"node {node} " in event["message"]}
+    return sorted(lines, reverse=True) if any(line.startswith("Evicted: ") for line in lines) else []
 
 
 def _moved(stage: Stage, watch: Stopwatch, hit: set[str], wanted: int) -> bool:
