@@ -91,7 +91,7 @@ class Lab:
     def __init__(self, cluster: Cluster, kubeconfig: Path, logs: Path) -> None:
         self.cluster = cluster
         self.logs = logs
-        self._kubeconfig = kubeconfig
+        self.kubeconfig = kubeconfig
         self._started = 0
 
     # --- objects ------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ class Lab:
         (port,) = ports.choose(1, ())
         environment = {
             **os.environ,
-            "KUBECONFIG": str(self._kubeconfig),
+            "KUBECONFIG": str(self.kubeconfig),
             "SOVEREIGN_NAMESPACE": sync.NAMESPACE,
             "SOVEREIGN_POD_NAME": f"operator-{self._started}",
             "SOVEREIGN_IMPORTER_IMAGE": IMPORTER,

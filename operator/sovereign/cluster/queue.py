@@ -43,6 +43,9 @@ class Queue:
     def __len__(self) -> int:
         return len(self._queued)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._queued
+
     @property
     def idle(self) -> bool:
         """Nothing is queued or being processed (delayed keys do not count)."""

@@ -109,13 +109,17 @@ async def _prune(context: Context, owner: Key, desired: Sequence[dict[str, Any]]
 
 
 async def gone(context: Context, item: Object) -> bool:
-    """Whether the object itself is gone, asked because a child of it vanished: a deletion may not have been noticed."""
+    """Whether the object itself is gone or going, asked because a child of it vanished: a deletion may not have been noticed.
+
+    What is gone is forgotten.
+    """
     try:
         body = await context.client.get(BY_KIND[item.owner.kind].path(item.owner.namespace, item.owner.name))
     except ApiError as error:
-        if error.not_found:
-            return True
-        raise
+        if not error.not_found:
+            raise
+        context.store.drop(item.key)
+        return True
     return bool(body["metadata"]["uid"] != item.owner.uid or "deletionTimestamp" in body["metadata"])
 
 

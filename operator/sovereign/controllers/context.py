@@ -7,7 +7,7 @@ from sovereign.api.meta import API_VERSION
 from sovereign.cluster.apply import Caches
 from sovereign.cluster.client import Client
 from sovereign.cluster.events import Events, Severity, Subject
-from sovereign.cluster.queue import Key, Queue
+from sovereign.cluster.queue import Queue
 from sovereign.controllers.store import Object, Store
 from sovereign.plan.inventory import Settings
 
@@ -37,6 +37,11 @@ class Later:
     seconds: float
 
 
-Outcome = Later | None
+@dataclass(frozen=True)
+class Retry:
+    """A reconcile that did what it could, and wants to try the rest again after its back-off."""
 
-__all__ = ["Context", "Key", "Later", "Outcome"]
+    why: str
+
+
+Outcome = Later | Retry | None

@@ -98,6 +98,8 @@ class Dispatcher:
         """A namespace was seen, or is gone."""
         metadata = body["metadata"]
         name = metadata["name"]
+        ending = "deletionTimestamp" in metadata
+        (self._store.terminating.add if ending else self._store.terminating.discard)(name)
         if deleted:
             self._store.drop_namespace(name)
         elif not self._store.put_namespace(name, dict(metadata.get("labels") or {})):

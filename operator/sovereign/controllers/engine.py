@@ -10,7 +10,7 @@ import aiohttp
 from sovereign.cluster import metrics
 from sovereign.cluster.client import ApiError
 from sovereign.cluster.queue import Key, Queue
-from sovereign.controllers.context import Outcome
+from sovereign.controllers.context import Outcome, Retry
 
 logger = logging.getLogger(__name__)
 Reconciler = Callable[[Key], Awaitable[Outcome]]
@@ -47,10 +47,7 @@ class Engine:
         metrics.ACTIVE_WORKERS.labels(key.kind).inc()
         try:
             outcome = await self._reconcilers[key.kind](key)
-            self._queue.forget(key)
-            if outcome is not None:
-                result = "requeue_after"
-                self._queue.add_after(key, outcome.seconds)
+            result = self._conclude(key, outcome)
         except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
             result = "error"
             self._retry(key, f"{type(error).__name__}: {error}")
@@ -62,6 +59,17 @@ class Engine:
             metrics.ACTIVE_WORKERS.labels(key.kind).dec()
             metrics.RECONCILES.labels(key.kind, result).inc()
             metrics.RECONCILE_SECONDS.labels(key.kind).observe(time.perf_counter() - started)
+
+    def _conclude(self, key: Key, outcome: Outcome) -> str:
+        """Queue the key again if its reconcile wants that; returns the result for the metrics."""
+        if isinstance(outcome, Retry):
+            self._retry(key, outcome.why)
+            return "requeue"
+        self._queue.forget(key)
+        if outcome is None:
+            return "success"
+        self._queue.add_after(key, outcome.seconds)
+        return "requeue_after"
 
     def _retry(self, key: Key, why: str) -> None:
         metrics.RECONCILE_ERRORS.labels(key.kind).inc()

@@ -20,7 +20,7 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import JobState
 from sovereign.cluster.status import Condition, condition, now
 from sovereign.controllers import children
-from sovereign.controllers.context import Context, Outcome
+from sovereign.controllers.context import Context, Outcome, Retry
 from sovereign.controllers.store import Object, Store
 from sovereign.plan import names
 from sovereign.plan.governance import Governance
@@ -94,12 +94,13 @@ class ModelController:
         """Bring the children about, read the import's result, write the status."""
         context = self._context
         item = context.store.objects.get(key)
-        if item is None or item.deleting:
+        if item is None or item.deleting or key.namespace in context.store.terminating:
             return None
         if key in self._vanished:
-            if await children.gone(context, item):
-                return None
+            lost = await children.gone(context, item)
             self._vanished.discard(key)
+            if lost:
+                return None
         if item.spec is None:
             await self._write(item, _invalid(item), None)
             return None
@@ -128,9 +129,7 @@ class ModelController:
         if artifact != model.artifact:
             for pool in context.store.pools_of(item.key):
                 context.queue.add(pool)
-        if applied.failure is not None:
-            context.queue.retry(item.key)
-        return later
+        return Retry(applied.failure.message) if applied.failure is not None else later
 
     async def _write(self, item: Object, conditions: list[Condition], content: dict[str, Any] | None) -> Outcome:
         kept = {name: value for name, value in item.status.items() if name in ("artifact", "parameters", "policies")}

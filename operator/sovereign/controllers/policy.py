@@ -12,7 +12,7 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.resources import NODES
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children
-from sovereign.controllers.context import Context, Outcome
+from sovereign.controllers.context import Context, Outcome, Retry
 from sovereign.controllers.store import Object
 from sovereign.plan.inventory import Node, Policy
 from sovereign.plan.policy import PolicyPlan, plan_policy
@@ -44,17 +44,21 @@ class PolicyController:
             await self._clean_up(key.name)
             return None
         if key in self._vanished:
-            if await children.gone(context, item):
-                context.store.drop(key)
+            lost = await children.gone(context, item)
+            self._vanished.discard(key)
+            if lost:
                 context.queue.add(key)
                 return None
-            self._vanished.discard(key)
         policy = context.store.policy(key.name)
         if item.spec is None or policy is None:
             await self._invalid(item)
             return None
         plan = plan_policy(
-            policy, context.store.nodes.values(), context.store.namespaces, context.store.policies, context.settings
+            policy,
+            context.store.nodes.values(),
+            context.store.living_namespaces(),
+            context.store.policies,
+            context.settings,
         )
         keep = () if plan.complete else _ADMISSION
         applied = await children.bring_about(context, item, (*plan.admission, *plan.network), keep=keep)
@@ -63,9 +67,7 @@ class PolicyController:
         conditions = self._conditions(item, policy, plan, applied.failure)
         later = await children.write_status(context, item, self._content(key.name, plan), conditions)
         self._measure(key.name, plan, conditions)
-        if applied.failure is not None:
-            context.queue.retry(key)
-        return later
+        return Retry(applied.failure.message) if applied.failure is not None else later
 
     async def _clean_up(self, name: str) -> None:
         """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""

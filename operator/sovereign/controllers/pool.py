@@ -19,7 +19,7 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import DeploymentState, Pod
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children, model
-from sovereign.controllers.context import Context, Outcome
+from sovereign.controllers.context import Context, Outcome, Retry
 from sovereign.controllers.store import MODEL, RUNTIME, Object
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import InferencePool, Runtime, SovereignModel
@@ -54,12 +54,13 @@ class PoolController:
         """Plan, bring the children about, write the status."""
         context = self._context
         item = context.store.objects.get(key)
-        if item is None or item.deleting:
+        if item is None or item.deleting or key.namespace in context.store.terminating:
             return None
         if key in self._vanished:
-            if await children.gone(context, item):
-                return None
+            lost = await children.gone(context, item)
             self._vanished.discard(key)
+            if lost:
+                return None
         if item.spec is None:
             await self._invalid(item)
             return None
@@ -84,9 +85,7 @@ class PoolController:
         conditions = self._conditions(item, plan, governance, pods, failure)
         later = await children.write_status(context, item, self._content(item, plan, governance, pods), conditions)
         self._announce(item, conditions)
-        if failure is not None:
-            context.queue.retry(key)
-        return later
+        return Retry(failure.message) if failure is not None else later
 
     async def _invalid(self, item: Object) -> None:
         """Report what cannot be understood; what runs is left as it is."""

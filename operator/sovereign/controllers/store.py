@@ -98,6 +98,8 @@ class Store:
         self.objects: dict[Key, Object] = {}
         self.nodes: dict[str, Node] = {}
         self.namespaces: dict[str, dict[str, str]] = {}
+        self.terminating: set[str] = set()
+        """Namespaces that are being deleted: nothing new can be made in them."""
         self.approved: dict[str, set[str]] = {}
         self.violations: dict[str, Violation] = {}
         """By pod UID."""
@@ -180,7 +182,12 @@ class Store:
     def drop_namespace(self, name: str) -> None:
         """Forget a namespace."""
         self.namespaces.pop(name, None)
+        self.terminating.discard(name)
         self._governance.pop(name, None)
+
+    def living_namespaces(self) -> dict[str, dict[str, str]]:
+        """The namespaces that are not being deleted, with their labels."""
+        return {name: labels for name, labels in self.namespaces.items() if name not in self.terminating}
 
     def governance(self, namespace: str) -> Governance:
         """The policies of a namespace."""
