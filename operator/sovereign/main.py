@@ -11,6 +11,7 @@ import uvloop
 
 from sovereign import __version__
 from sovereign.cluster.connection import ConnectionUnavailable, connect, remove_temporary_files
+from sovereign.cluster.endpoints import AddressUnavailable
 from sovereign.logs import LogFormat, configure
 from sovereign.operator import Operator, Options
 from sovereign.plan.inventory import Settings
@@ -106,6 +107,9 @@ def run(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(Operator(connection, options).run())
+    except AddressUnavailable as error:
+        typer.echo(f"sovereign-operator: cannot listen on {listen}: {error}; set --listen to a free address", err=True)
+        raise typer.Exit(2) from error
     finally:
         remove_temporary_files()
     raise typer.Exit(code)

@@ -78,7 +78,7 @@ class Operator:
         dispatcher = Dispatcher(store, queue)
         caches = {resource.kind: _children(client, resource, dispatcher) for resource in self._served(settings)}
         pods: Reflector[Pod] = Reflector(client, PODS, rows.pod, dispatcher.pod)
-        context = Context(client, store, caches, queue, Events(client), settings)
+        context = Context(client, store, caches, queue, Events(client), settings, dispatcher.vanished)
         lease = Lease(client, settings.operator_namespace, self._options.lease_name, self._options.identity)
         metrics.LEADING.labels(self._options.lease_name).set_function(lambda: float(lease.leading.is_set()))
         ready = asyncio.Event()
@@ -156,12 +156,11 @@ class Operator:
         await self._first_look(context, dispatcher)
         self._synced.set()
         logger.info("Caches are synced after %.1f s", time.monotonic() - started)
-        vanished = dispatcher.vanished
         repair = PodRepair(context)
         reconcilers = {
-            POLICY: PolicyController(context, vanished).reconcile,
-            MODEL: ModelController(context, vanished).reconcile,
-            POOL: PoolController(context, vanished).reconcile,
+            POLICY: PolicyController(context).reconcile,
+            MODEL: ModelController(context).reconcile,
+            POOL: PoolController(context).reconcile,
             POD: repair.reconcile,
             RUNTIME: _nothing,
         }

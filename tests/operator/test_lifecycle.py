@@ -109,3 +109,10 @@ def test_without_a_cluster_it_says_what_to_do(lab: Lab) -> None:
     lost.popen.wait(60)
     assert lost.popen.returncode == 2
     assert "kubeconfig /nonexistent cannot be used" in lost.log.read_text()
+
+
+def test_an_address_that_is_taken_is_said(lab: Lab, operator: Process) -> None:
+    second = lab.start(SOVEREIGN_LISTEN=f"127.0.0.1:{operator.port}")
+    second.popen.wait(60)
+    assert second.popen.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{operator.port}" in second.log.read_text()

@@ -140,6 +140,8 @@ def test_an_eviction_that_is_refused_becomes_a_deletion(lab: Lab, operator: Proc
             "its end", lambda: before["metadata"]["uid"] not in {p["metadata"]["uid"] for p in lab.pods(place, "chat")}
         )
         assert events(lab, place, "Deleted")
+        said = [e["message"] for e in events(lab, place, "UnlawfulPlacement")]
+        assert len(said) == len(set(said)) == 2, "one Event for leaving the endpoints, one for all refusals"
         assert not [e for e in events(lab, place, "Evicted") if e["involvedObject"]["uid"] == before["metadata"]["uid"]]
     finally:
         lab.facts(node, jurisdiction="FR")

@@ -12,6 +12,10 @@ Check = Callable[[], str]
 """Returns what is wrong, or nothing."""
 
 
+class AddressUnavailable(Exception):
+    """Nobody can listen there."""
+
+
 def _probe(check: Check) -> Callable[[web.Request], object]:
     async def answer(_: web.Request) -> web.Response:
         problem = check()
@@ -28,7 +32,7 @@ async def serve(listen: str, healthy: Check, ready: Check) -> web.AppRunner:
     """Listen on ``host:port`` (``[::]:8080``); the caller calls ``cleanup`` on the result.
 
     Raises:
-        OSError: the address is taken or not of this machine.
+        AddressUnavailable: the address is taken, not of this machine, or none.
     """
     application = web.Application()
     application.router.add_get("/healthz", _probe(healthy))  # type: ignore[arg-type]
@@ -37,5 +41,11 @@ async def serve(listen: str, healthy: Check, ready: Check) -> web.AppRunner:
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     host, _, port = listen.rpartition(":")
-    await web.TCPSite(runner, host.strip("[]") or None, int(port)).start()
+    # "::" means every address; a machine without IPv6 has no such address, None works on both.
+    address = None if host in ("", "[::]") else host.strip("[]")
+    try:
+        await web.TCPSite(runner, address, int(port)).start()
+    except (OSError, ValueError) as error:
+        await runner.cleanup()
+        raise AddressUnavailable(str(error)) from error
     return runner

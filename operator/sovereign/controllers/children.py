@@ -108,7 +108,20 @@ async def _prune(context: Context, owner: Key, desired: Sequence[dict[str, Any]]
             await apply.delete(context.client, row)
 
 
-async def gone(context: Context, item: Object) -> bool:
+async def owner(context: Context, key: Key) -> Object | None:
+    """The object to reconcile; None when it is gone or going, or its namespace is."""
+    item = context.store.objects.get(key)
+    if key in context.vanished:
+        lost = item is None or await _gone(context, item)
+        context.vanished.discard(key)
+        if lost:
+            return None
+    if item is None or item.deleting or key.namespace in context.store.terminating:
+        return None
+    return item
+
+
+async def _gone(context: Context, item: Object) -> bool:
     """Whether the object itself is gone or going, asked because a child of it vanished: a deletion may not have been noticed.
 
     What is gone is forgotten.

@@ -86,21 +86,15 @@ def snapshot(item: Object, store: Store, caches: Any) -> SovereignModel:
 class ModelController:
     """One reconcile of one model."""
 
-    def __init__(self, context: Context, vanished: set[Key]) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._vanished = vanished
 
     async def reconcile(self, key: Key) -> Outcome:
         """Bring the children about, read the import's result, write the status."""
         context = self._context
-        item = context.store.objects.get(key)
-        if item is None or item.deleting or key.namespace in context.store.terminating:
+        item = await children.owner(context, key)
+        if item is None:
             return None
-        if key in self._vanished:
-            lost = await children.gone(context, item)
-            self._vanished.discard(key)
-            if lost:
-                return None
         if item.spec is None:
             await self._write(item, _invalid(item), None)
             return None

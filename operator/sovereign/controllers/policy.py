@@ -32,23 +32,16 @@ _ADMISSION: Final = (
 class PolicyController:
     """One reconcile of one policy."""
 
-    def __init__(self, context: Context, vanished: set[Key]) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._vanished = vanished
 
     async def reconcile(self, key: Key) -> Outcome:
         """Write the gate first, then the labels by which pods find through it, then the status."""
         context = self._context
-        item = context.store.objects.get(key)
-        if item is None or item.deleting:
+        item = await children.owner(context, key)
+        if item is None:
             await self._clean_up(key.name)
             return None
-        if key in self._vanished:
-            lost = await children.gone(context, item)
-            self._vanished.discard(key)
-            if lost:
-                context.queue.add(key)
-                return None
         policy = context.store.policy(key.name)
         if item.spec is None or policy is None:
             await self._invalid(item)

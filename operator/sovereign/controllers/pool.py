@@ -46,21 +46,15 @@ _POLICY_REASONS = frozenset(
 class PoolController:
     """One reconcile of one pool."""
 
-    def __init__(self, context: Context, vanished: set[Key]) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._vanished = vanished
 
     async def reconcile(self, key: Key) -> Outcome:
         """Plan, bring the children about, write the status."""
         context = self._context
-        item = context.store.objects.get(key)
-        if item is None or item.deleting or key.namespace in context.store.terminating:
+        item = await children.owner(context, key)
+        if item is None:
             return None
-        if key in self._vanished:
-            lost = await children.gone(context, item)
-            self._vanished.discard(key)
-            if lost:
-                return None
         if item.spec is None:
             await self._invalid(item)
             return None

@@ -132,7 +132,8 @@ class PodRepair:
         try:
             await self._guarded(self._context.client.create(PODS.path(pod.namespace, pod.name, "eviction"), eviction))
         except ApiError as error:
-            if not error.throttled:
+            # 429: a budget does not allow it now. 500: several budgets select the pod, which evictions do not support.
+            if error.status not in (429, 500):
                 raise
             left = violation.grace_seconds - (time.monotonic() - since)
             self._tell(
