@@ -202,3 +202,51 @@ def test_an_import_on_a_node_that_becomes_unlawful_goes_on_elsewhere(lab: Lab, o
         lab.facts(node, jurisdiction="FR")
     finish(lab, place, IMPORTED, 0)
     lab.wait_condition("smodel", "mistral", place, "Ready", "True")
+
+
+def test_an_import_outlives_a_restart_and_an_upgrade(lab: Lab, operator: Process, place: str) -> None:
+    remote(lab, place)
+    first = import_pod(lab, place)
+    lab.settle(operator)
+    assert operator.stop() < 5
+    since = lab.position()
+    same = lab.start()
+    try:
+        wait_for("the restarted operator to lead", lambda: same.leads)
+        lab.settle(same)
+        assert [request for request in lab.requests(since) if request.writes] == []
+    finally:
+        same.stop()
+
+    image = f"registry.example.eu/ai/sovereign-operator@sha256:{'1' * 64}"
+    newer = lab.start(SOVEREIGN_IMPORTER_IMAGE=image)
+    try:
+        old = first["metadata"]["name"]
+        wait_for(
+            "the old pod to be told to end",
+            lambda: "deletionTimestamp" in (lab.get("pod", old, place) or first)["metadata"] or gone(lab, old, place),
+        )
+        if lab.get("pod", old, place):
+            lab.cluster.finish_pod(place, old, json.dumps(INTERRUPTED), 143)
+
+        def renewed() -> bool:
+            pods = lab.all("pods", place, "app.kubernetes.io/component=import")
+            return any(
+                pod["spec"]["containers"][0]["image"] == image and pod["status"].get("phase") == "Running"
+                for pod in pods
+            )
+
+        wait_for("the import with the new image", renewed)
+        (pod,) = [
+            p
+            for p in lab.all("pods", place, "app.kubernetes.io/component=import")
+            if "deletionTimestamp" not in p["metadata"]
+        ]
+        lab.cluster.finish_pod(place, pod["metadata"]["name"], json.dumps(IMPORTED), 0)
+        lab.wait_condition("smodel", "mistral", place, "Ready", "True")
+    finally:
+        newer.stop()
+
+
+def gone(lab: Lab, pod: str, namespace: str) -> bool:
+    return lab.get("pod", pod, namespace) is None

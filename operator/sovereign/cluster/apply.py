@@ -47,6 +47,10 @@ async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Writ
     todo = difference(desired, wanted, row)
     if todo is Difference.NONE:
         return Written(kind, metadata["name"], todo)
+    if kind == "Job" and row is not None:
+        # A Job cannot be changed. It is made anew when it is gone; an import resumes from what is on its volume.
+        await delete(client, row)
+        return Written(kind, metadata["name"], Difference.REPLACE)
     path = BY_KIND[kind].path(metadata.get("namespace", ""), metadata["name"])
     if todo is Difference.CREATE:
         stored = await _create(client, path, desired)
