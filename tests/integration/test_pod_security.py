@@ -13,6 +13,8 @@ from sovereign.plan.inventory import Owner, Policy, Settings, SovereignModel
 from sovereign.plan.model import plan_model
 from tests.integration.api import Api
 
+pytestmark = pytest.mark.integration
+
 TEMPLATES = sorted((Path(__file__).parents[1] / "golden" / "pod-templates").glob("*.yaml"))
 IMAGE = "registry.example.eu/ai/sovereign-operator@sha256:" + "0" * 64
 

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 
-from tests.operator.conftest import Lab, Process, custom, model_spec, pool_spec, wait_for
+from tests.operator.lab import Lab, Process, custom, model_spec, pool_spec, wait_for
 
 COUNT = 50
 PLACE = "budgets"

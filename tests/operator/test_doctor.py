@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.operator.conftest import Lab, Process, wait_for
+from tests.operator.lab import Lab, Process, wait_for
 
 PROGRAM = Path(sys.executable).with_name("kubectl-sovereign")
 KINDS = "sovereigntypolicies.sovereignai.io,sovereignmodels.sovereignai.io,inferencepools.sovereignai.io"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.operator.conftest import FACTS, Lab, Process, wait_for
+from tests.operator.lab import FACTS, Lab, Process, wait_for
 
 SIDECAR = {"name": "sidecar", "image": "registry.example.eu/ai/x@sha256:" + "1" * 64}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.operator.conftest import Lab, Process, wait_for
+from tests.operator.lab import Lab, Process, wait_for
 from tests.operator.proxy import Proxy, status
 
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from testbed import process
-from tests.operator.conftest import Lab, Process, wait_for
+from tests.operator.lab import Lab, Process, wait_for
 
 
 def test_probes_and_metrics(lab: Lab, operator: Process, place: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.operator.conftest import DIGEST, Lab, Process, custom, wait_for
+from tests.operator.lab import DIGEST, Lab, Process, custom, wait_for
 
 PINNED = "sha256:" + "a" * 64
 REMOTE = {

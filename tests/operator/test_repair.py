@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.operator.conftest import FACTS, Lab, Process, wait_for
+from tests.operator.lab import FACTS, Lab, Process, wait_for
 
 FRENCH = ("gpu-fr-1", "gpu-fr-2", "gpu-fr-3")
 

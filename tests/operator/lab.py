@@ -1,0 +1,257 @@
+"""Words for what the tests of the operator do: objects, facts, requests, processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+
+from charts import sync
+from testbed import Cluster, audit, ports
+
+FACTS = "sovereignai.node-restriction.kubernetes.io"
+ZERO = "0" * 64
+IMAGE = f"registry.example.eu/ai/vllm@sha256:{ZERO}"
+IMPORTER = f"registry.example.eu/ai/sovereign-operator@sha256:{ZERO}"
+DIGEST = f"sha256:{ZERO}"
+PATIENCE = 60.0
+Manifest = dict[str, Any]
+
+
+@dataclass
+class Process:
+    """A running operator."""
+
+    popen: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def get(self, path: str) -> str:
+        """What one of its endpoints answers; nothing while it does not."""
+        done = subprocess.run(
+            ["curl", "--silent", "--max-time", "5", f"http://127.0.0.1:{self.port}{path}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        lines = [line for line in self.get("/metrics").splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the leader."""
+        return self.metric("leader_election_master_status") == 1
+
+    def stop(self, number: int = signal.SIGTERM) -> float:
+        """Send a signal and wait for the end; returns the seconds it took."""
+        started = time.monotonic()
+        self.popen.send_signal(number)
+        self.popen.wait(30)
+        return time.monotonic() - started
+
+
+def wait_for(what: str, check: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Poll until ``check`` returns something true, and return that; fail with ``what`` when it never does."""
+    deadline = time.monotonic() + patience
+    last: Any = None
+    while time.monotonic() < deadline:
+        last = check()
+        if last:
+            return last
+        time.sleep(0.1)
+    pytest.fail(f"waited {patience:.0f} s for {what}; last: {last!r}")
+
+
+class Lab:
+    """The control plane with words for what these tests do."""
+
+    def __init__(self, cluster: Cluster, kubeconfig: Path, logs: Path) -> None:
+        self.cluster = cluster
+        self.logs = logs
+        self.kubeconfig = kubeconfig
+        self._started = 0
+
+    # --- objects ------------------------------------------------------------------------------------
+
+    def apply(self, *manifests: Manifest) -> None:
+        """Create or update objects as a user does."""
+        self.cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(manifests))
+
+    def get(self, kind: str, name: str, namespace: str = "") -> Manifest | None:
+        """One object, or None."""
+        place = ["-n", namespace] if namespace else []
+        text = self.cluster.kubectl("get", kind, name, *place, "-o", "json", "--ignore-not-found")
+        return orjson.loads(text) if text else None
+
+    def all(self, kind: str, namespace: str = "", selector: str = "") -> list[Manifest]:
+        """Objects of a kind."""
+        place = ["-n", namespace] if namespace else []
+        chosen = ["-l", selector] if selector else []
+        items: list[Manifest] = orjson.loads(self.cluster.kubectl("get", kind, *place, *chosen, "-o", "json"))["items"]
+        return items
+
+    def condition(self, kind: str, name: str, namespace: str, type_: str) -> Manifest:
+        """One condition; empty when it is not there."""
+        found = self.get(kind, name, namespace)
+        conditions = ((found or {}).get("status") or {}).get("conditions") or []
+        return next((entry for entry in conditions if entry["type"] == type_), {})
+
+    def wait_condition(
+        self, kind: str, name: str, namespace: str, type_: str, status: str, reason: str = ""
+    ) -> Manifest:
+        """Wait until a condition has this status (and reason), and return it."""
+
+        def check() -> Manifest | None:
+            found = self.condition(kind, name, namespace, type_)
+            return found if found.get("status") == status and reason in ("", found.get("reason")) else None
+
+        wanted = f"{kind}/{name} {type_}={status} {reason}; it is {self.condition(kind, name, namespace, type_)}"
+        found: Manifest = wait_for(wanted, check)
+        return found
+
+    def namespace(self, name: str, **labels: str) -> str:
+        """A namespace with labels."""
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+        return name
+
+    def policy(self, name: str, *, tier: str, jurisdictions: tuple[str, ...] = ("FR",), **spec: Any) -> None:
+        """A policy for the namespaces with the label ``tier``."""
+        content = {
+            "namespaceSelector": {"matchLabels": {"tier": tier}},
+            "placement": {"jurisdictions": list(jurisdictions)},
+            "images": {"registries": ["registry.example.eu/ai"]},
+        }
+        self.apply(custom("SovereigntyPolicy", name, "", content | spec))
+
+    def model(self, name: str, namespace: str, **spec: Any) -> None:
+        """A model whose weights lie on an existing claim, on a volume that every node can mount."""
+        if self.get("pvc", "weights", namespace) is None:
+            self.apply(*shared_claim(namespace))
+        self.apply(custom("SovereignModel", name, namespace, model_spec() | spec))
+
+    def pool(self, name: str, namespace: str, **spec: Any) -> None:
+        """A pool with one GPU per replica."""
+        self.apply(custom("InferencePool", name, namespace, pool_spec(name) | spec))
+
+    def facts(self, node: str, **facts: str | None) -> None:
+        """Set facts of a node as an administrator would; None removes one."""
+        labels = [f"{FACTS}/{key}={value}" if value is not None else f"{FACTS}/{key}-" for key, value in facts.items()]
+        self.cluster.kubectl("label", "node", node, "--overwrite", *labels)
+
+    def pods(self, namespace: str, pool: str) -> list[Manifest]:
+        """The pods of a pool that are not ending."""
+        found = self.all("pods", namespace, f"sovereignai.io/pool={pool}")
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    # --- requests -----------------------------------------------------------------------------------
+
+    def position(self) -> int:
+        """Now, in the audit log."""
+        assert self.cluster.audit_log is not None
+        return audit.position(self.cluster.audit_log)
+
+    def requests(self, since: int) -> list[audit.Request]:
+        """What the operator asked the API server since then, besides watches and its lease."""
+        found = self.cluster.requests(since)
+        mine = [request for request in found if "sovereign-operator" in request.user and request.verb != "watch"]
+        return [request for request in mine if request.resource != "leases"]
+
+    # --- operators ----------------------------------------------------------------------------------
+
+    def start(self, **env: str) -> Process:
+        """Start an operator process; does not wait."""
+        self._started += 1
+        log = self.logs / f"operator-{self._started}.log"
+        (port,) = ports.choose(1, ())
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(self.kubeconfig),
+            "SOVEREIGN_NAMESPACE": sync.NAMESPACE,
+            "SOVEREIGN_POD_NAME": f"operator-{self._started}",
+            "SOVEREIGN_IMPORTER_IMAGE": IMPORTER,
+            "SOVEREIGN_LISTEN": f"127.0.0.1:{port}",
+            "SOVEREIGN_LOG_FORMAT": "json",
+            **env,
+        }
+        with log.open("wb") as output:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "sovereign.main", "run"], env=environment, stderr=output, stdout=output
+            )
+        return Process(popen, port, log)
+
+    def settle(self, operator: Process) -> None:
+        """Wait until the operator has nothing to do and the cluster's own controllers are through."""
+        quiet = 0
+        last = -1.0
+
+        def check() -> bool:
+            nonlocal quiet, last
+            done = operator.metric("controller_runtime_reconcile_total")
+            idle = operator.metric("workqueue_depth") == 0 and done == last
+            quiet, last = (quiet + 1 if idle else 0), done
+            return quiet >= 10
+
+        wait_for("the operator to settle", check)
+
+
+def custom(kind: str, name: str, namespace: str, spec: Manifest) -> Manifest:
+    """One of our objects."""
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": "sovereignai.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def shared_claim(namespace: str) -> tuple[Manifest, Manifest]:
+    """A claim and its volume, which nothing ties to a node."""
+    size = {"storage": "1Gi"}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"shared-{namespace}"},
+        "spec": {
+            "capacity": size,
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": "shared",
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "name": "weights",
+                "namespace": namespace,
+            },
+            "nfs": {"server": "192.0.2.10", "path": f"/{namespace}"},
+        },
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "weights", "namespace": namespace},
+        "spec": {"storageClassName": "shared", "accessModes": ["ReadWriteMany"], "resources": {"requests": size}},
+    }
+    return volume, claim
+
+
+def model_spec() -> Manifest:
+    """A model on an existing claim, so that its pool starts at once."""
+    return {"source": {"uri": "pvc://weights/mistral"}, "digest": DIGEST}
+
+
+def pool_spec(model: str) -> Manifest:
+    """A pool of one replica with one GPU."""
+    return {
+        "modelRef": {"name": model},
+        "runtime": {"name": "vllm", "image": IMAGE},
+        "accelerator": {"count": 1},
+        "replicas": 1,
+    }
