@@ -59,8 +59,7 @@ DRIFT: Final = Counter(
 )
 REPAIR_SECONDS: Final = Histogram(
     "sovereign_repair_seconds",
-    "Seconds from noticing a pod in the wrong place until it was out of the endpoints, and until it was gone.",
-    ["step"],
+    "Seconds from noticing a pod in the wrong place until it was out of the endpoints.",
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300),
     registry=REGISTRY,
 )

@@ -110,7 +110,7 @@ class PodRepair:
     async def _leave_endpoints(self, pod: Pod, violation: Violation, since: float) -> None:
         await self._label(pod, None)
         REPAIRS.labels("endpoints").inc()
-        REPAIR_SECONDS.labels("endpoints").observe(time.monotonic() - since)
+        REPAIR_SECONDS.observe(time.monotonic() - since)
         self._tell(pod, "Warning", Reason.UNLAWFUL_PLACEMENT, f"{violation.message}; taken out of the endpoints")
 
     async def _label(self, pod: Pod, value: str | None) -> None:
