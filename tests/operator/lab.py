@@ -1,5 +1,6 @@
 """Words for what the tests of the operator do: objects, facts, requests, processes."""
 
+import http.client
 import os
 import signal
 import subprocess
@@ -36,13 +37,14 @@ class Process:
 
     def get(self, path: str) -> str:
         """What one of its endpoints answers; nothing while it does not."""
-        done = subprocess.run(
-            ["curl", "--silent", "--max-time", "5", f"http://127.0.0.1:{self.port}{path}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        except (OSError, http.client.HTTPException):
+            return ""
+        finally:
+            connection.close()
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""
