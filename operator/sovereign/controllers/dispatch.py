@@ -69,9 +69,8 @@ class Dispatcher:
             self._queue.add(key)
 
     def _policies(self) -> None:
-        for key in self._store.objects:
-            if key.kind == POLICY:
-                self._queue.add(key)
+        for policy in self._store.policies:
+            self._queue.add(Key(POLICY, "", policy.name))
 
     def _everything_in(self, namespace: str) -> None:
         for key in self._store.in_namespace(namespace):
@@ -90,8 +89,8 @@ class Dispatcher:
         self._policies()
         for place in tuple(self._store.pods_by_node.get(node.name, ())):
             self._verify(self._store.pods[place])
-        for key, item in self._store.objects.items():
-            if key.kind == POOL and not item.deleting and changed & set(self._store.governance(key.namespace).names):
+        for namespace in {name for policy in changed for name in self._store.governed_namespaces(policy)}:
+            for key in self._store.in_namespace(namespace, POOL):
                 self._queue.add(key)
 
     def namespace(self, deleted: bool, body: Mapping[str, Any]) -> None:
