@@ -3,6 +3,8 @@
 import time
 from collections import Counter
 
+import pytest
+
 from tests.operator.lab import Lab, Process, custom, model_spec, pool_spec, wait_for
 
 COUNT = 50
@@ -21,6 +23,7 @@ def everything_ready(lab: Lab) -> bool:
     return sum(c["type"] == "Ready" and c["status"] == "True" for c in conditions) == COUNT
 
 
+@pytest.mark.timeout(900)
 def test_budgets_of_fifty_models_with_pools(lab: Lab, operator: Process) -> None:
     lab.namespace(PLACE, tier=PLACE)
     lab.policy(PLACE, tier=PLACE)

@@ -195,3 +195,13 @@ def test_a_policy_change_moves_only_the_pods_it_concerns(lab: Lab, operator: Pro
     deployment = lab.get("deployment", "french", place)
     assert deployment is not None
     assert deployment["metadata"]["generation"] == 1, "the template does not change with the list of jurisdictions"
+
+
+def test_a_node_that_gains_gpus_is_noticed(lab: Lab, operator: Process, place: str) -> None:
+    lab.model("chat", place)
+    lab.pool("chat", place, accelerator={"resourceName": "example.com/npu", "count": 1})
+    lab.wait_condition("sovpool", "chat", place, "Available", "False", "InsufficientAccelerators")
+    added = {"status": {"capacity": {"example.com/npu": "1"}, "allocatable": {"example.com/npu": "1"}}}
+    lab.cluster.kubectl("patch", "node", "cpu-fr-1", "--subresource=status", "--type=merge", "-p", json.dumps(added))
+    lab.wait_condition("sovpool", "chat", place, "Ready", "True")
+    assert nodes_of(lab, place, "chat") == ["cpu-fr-1"]

@@ -89,7 +89,8 @@ class Dispatcher:
         self._policies()
         for place in tuple(self._store.pods_by_node.get(node.name, ())):
             self._verify(self._store.pods[place])
-        for namespace in {name for policy in changed for name in self._store.governed_namespaces(policy)}:
+        concerned = changed | {policy for policy, nodes in self._store.approved.items() if node.name in nodes}
+        for namespace in {name for policy in concerned for name in self._store.governed_namespaces(policy)}:
             for key in self._store.in_namespace(namespace, POOL):
                 self._queue.add(key)
 
