@@ -44,7 +44,7 @@ class TemplateVar(Model):
     name: EnvName = Field(description="Name of the variable.")
     value: Template = Field(
         default="",
-        description="Jinja2 template of its value; see the runtime reference for the variables. Default: empty.",
+        description="Jinja2 template of its value; docs/reference/templates.md has the variables. Default: empty.",
     )
 
 

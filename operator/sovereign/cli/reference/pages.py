@@ -1,7 +1,7 @@
 """All reference pages, by file name."""
 
 from sovereign.api.kinds import KINDS
-from sovereign.cli.reference import commands, kinds, labels, metrics, reasons
+from sovereign.cli.reference import commands, kinds, labels, metrics, reasons, templates
 from sovereign.cli.reference.markdown import HEADER
 
 
@@ -13,5 +13,6 @@ def pages() -> dict[str, str]:
         "labels.md": labels.page(),
         "metrics.md": metrics.page(),
         "reasons.md": reasons.page(),
+        "templates.md": templates.page(),
     }
     return {name: HEADER + text for name, text in made.items()}
