@@ -1,33 +1,32 @@
 """Reconciling a SovereignModel: bring its weights onto a claim, and say what is known of them."""
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
+from pydantic import ValidationError
 
 from sovereign.api.conditions import (
     IMPORTED,
     LICENSE_ACCEPTED,
     POLICY_ACCEPTED,
-    READY,
-    RECONCILING,
-    STALLED,
-    VERIFIED,
     Reason,
 )
 from sovereign.api.model import Artifact, ModelSpec, Parameters
+from sovereign.api.schema import Model
+from sovereign.cluster.apply import Caches
 from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import JobState
-from sovereign.cluster.status import Condition, condition, now
+from sovereign.cluster.status import Condition, now
 from sovereign.controllers import children
 from sovereign.controllers.context import Context, Outcome, Retry
-from sovereign.controllers.store import Object, Store
+from sovereign.controllers.model_status import Import, conditions_of, invalid
+from sovereign.controllers.store import Object
 from sovereign.plan import names
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import SovereignModel
 from sovereign.plan.model import ModelPlan, existing_place, plan_model, published_path, source_hash
-from sovereign.plan.verdict import Verdict, first_failure
 
+T = TypeVar("T", bound=Model)
 _KEPT: Final = ("PersistentVolumeClaim",)
 
 
@@ -47,21 +46,11 @@ class Result(msgspec.Struct, rename="camel", forbid_unknown_fields=False):
     architecture: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class _Import:
-    """How the import stands."""
-
-    done: bool | None
-    reason: Reason
-    message: str
-
-
-def artifact_of(item: Object, store: Store, caches: Any) -> Artifact | None:
+def artifact_of(item: Object, caches: Caches) -> Artifact | None:
     """The imported weights, if the status records an import of what the spec says, onto the claim that is there now."""
-    recorded = item.status.get("artifact")
-    if not recorded or item.spec is None:
+    artifact = _recorded(Artifact, item.status.get("artifact"))
+    if artifact is None or item.spec is None:
         return None
-    artifact = Artifact.model_validate(recorded)
     if artifact.source_hash != source_hash(item.spec):
         return None
     claim = caches["PersistentVolumeClaim"].rows.get((item.owner.namespace, artifact.claim))
@@ -72,15 +61,23 @@ def artifact_of(item: Object, store: Store, caches: Any) -> Artifact | None:
 
 def parameters_of(item: Object) -> Parameters | None:
     """The shape read from the weights; else what the spec states."""
-    read = item.status.get("parameters")
-    if read:
-        return Parameters.model_validate(read)
+    read = _recorded(Parameters, item.status.get("parameters"))
+    if read is not None:
+        return read
     return item.spec.parameters if item.spec is not None else None
 
 
-def snapshot(item: Object, store: Store, caches: Any) -> SovereignModel:
+def _recorded(kind: type[T], content: Any) -> T | None:
+    """A part of a status; nothing when it is not there, or is not what the operator writes."""
+    try:
+        return kind.model_validate(content) if content else None
+    except ValidationError:
+        return None
+
+
+def snapshot(item: Object, caches: Caches) -> SovereignModel:
     """The model as the planning core sees it."""
-    return SovereignModel(item.owner, item.spec, artifact_of(item, store, caches), parameters_of(item))
+    return SovereignModel(item.owner, item.spec, artifact_of(item, caches), parameters_of(item))
 
 
 class ModelController:
@@ -96,13 +93,13 @@ class ModelController:
         if item is None:
             return None
         if item.spec is None:
-            await self._write(item, _invalid(item), None)
+            await self._write(item, invalid(item), None)
             return None
         return await self._bring(item, context.store.governance(key.namespace))
 
     async def _bring(self, item: Object, governance: Governance) -> Outcome:
         context = self._context
-        model = snapshot(item, context.store, context.caches)
+        model = snapshot(item, context.caches)
         plan = plan_model(model, governance, context.settings)
         artifact, parameters = model.artifact, None
         if plan.existing and plan.blocking is None:
@@ -112,7 +109,7 @@ class ModelController:
             if artifact is not None:
                 plan = plan_model(msgspec.structs.replace(model, artifact=artifact), governance, context.settings)
         applied = await children.bring_about(context, item, plan.children, keep=_KEPT)
-        conditions = _conditions(item, plan, artifact, self._import(item, plan, artifact), applied.failure)
+        conditions = conditions_of(item, plan, artifact, self._import(item, plan, artifact), applied.failure)
         content: dict[str, Any] = {"policies": list(governance.names)}
         if artifact is not None:
             content["artifact"] = artifact.model_dump(by_alias=True)
@@ -146,7 +143,7 @@ class ModelController:
 
     def _existing(self, item: Object, plan: ModelPlan) -> Artifact:
         spec: ModelSpec = item.spec
-        recorded = artifact_of(item, self._context.store, self._context.caches)
+        recorded = artifact_of(item, self._context.caches)
         path, entrypoint = existing_place(spec)
         return Artifact(
             digest=spec.digest or "",
@@ -204,33 +201,31 @@ class ModelController:
                 continue
         return None
 
-    def _import(self, item: Object, plan: ModelPlan, artifact: Artifact | None) -> _Import:
+    def _import(self, item: Object, plan: ModelPlan, artifact: Artifact | None) -> Import:
         if plan.existing:
-            return _Import(
-                True, Reason.EXISTING, f"the weights are expected on claim {plan.claim}; nothing was fetched"
-            )
+            return Import(True, Reason.EXISTING, f"the weights are expected on claim {plan.claim}; nothing was fetched")
         if artifact is not None:
-            return _Import(
+            return Import(
                 True, Reason.IMPORTED, f"{artifact.files} files, {artifact.bytes} bytes on claim {artifact.claim}"
             )
         if plan.blocking is not None:
-            return _Import(False, plan.blocking.reason, "not fetched: " + plan.blocking.message)
+            return Import(False, plan.blocking.reason, "not fetched: " + plan.blocking.message)
         return self._under_way(item, plan)
 
-    def _under_way(self, item: Object, plan: ModelPlan) -> _Import:
+    def _under_way(self, item: Object, plan: ModelPlan) -> Import:
         name = names.import_job(item.owner.name, plan.source_hash)
         job, result = self._job(item, plan), self._result(item, plan)
         if job is not None and job.failure:
             reason, why = _failure(result, job.failure)
-            return _Import(False, reason, f"{why}; mend the cause, then delete Job {name} to try again")
+            return Import(False, reason, f"{why}; mend the cause, then delete Job {name} to try again")
         if job is not None and job.complete and result is None:
-            return _Import(
+            return Import(
                 False,
                 Reason.IMPORTING,
                 f"Job {name} ended and its result is awaited; if its pod is gone, delete the Job to import again",
             )
         if job is not None and job.complete:
-            return _Import(
+            return Import(
                 None,
                 Reason.NOT_VERIFIED,
                 f"what Job {name} imported is not what spec.digest says; delete the Job to import again",
@@ -241,7 +236,7 @@ class ModelController:
                 f"; the last attempt ended with {result.reason}: {result.message}; {result.bytes_done} bytes are kept"
             )
         waiting = self._waiting(item, name)
-        return _Import(False, Reason.IMPORTING, f"{message}; {waiting}" if waiting else message)
+        return Import(False, Reason.IMPORTING, f"{message}; {waiting}" if waiting else message)
 
     def _waiting(self, item: Object, job: str) -> str:
         """Why the job's pod does not run, in the scheduler's or kubelet's words."""
@@ -264,76 +259,3 @@ def _failure(result: Result | None, job: str) -> tuple[Reason, str]:
     if result is None or not result.reason:
         return Reason.IMPORT_FAILED, job
     return _reason(result), result.message
-
-
-def _invalid(item: Object) -> list[Condition]:
-    return [
-        condition(READY, False, Reason.INVALID_SPEC, item.problem),
-        condition(STALLED, True, Reason.INVALID_SPEC, item.problem),
-    ]
-
-
-def _conditions(
-    item: Object, plan: ModelPlan, artifact: Artifact | None, state: _Import, failure: Verdict | None
-) -> list[Condition]:
-    policy = first_failure(list(plan.verdicts))
-    blocking = plan.blocking or failure
-    result = [_ready(artifact, state, blocking)]
-    permanent = state.done is not True and state.reason is not Reason.IMPORTING
-    if blocking is not None or permanent:
-        result.append(
-            condition(
-                STALLED,
-                True,
-                blocking.reason if blocking else state.reason,
-                blocking.message if blocking else state.message,
-            )
-        )
-    elif artifact is None:
-        result.append(condition(RECONCILING, True, Reason.IMPORTING, state.message))
-    accepted = policy is None
-    result.append(
-        condition(
-            POLICY_ACCEPTED,
-            accepted,
-            Reason.POLICY_ACCEPTED if policy is None else policy.reason,
-            "" if policy is None else policy.message,
-        )
-    )
-    result.append(_license(plan.license))
-    result.append(condition(IMPORTED, state.done, state.reason, state.message))
-    result.append(_verified(item.spec, plan, artifact))
-    return result
-
-
-def _ready(artifact: Artifact | None, state: _Import, blocking: Verdict | None) -> Condition:
-    if blocking is not None:
-        return condition(READY, False, blocking.reason, blocking.message)
-    if artifact is None:
-        return condition(READY, False, state.reason, state.message)
-    return condition(READY, True, Reason.READY, state.message)
-
-
-def _license(verdict: Verdict) -> Condition:
-    if verdict.ok:
-        return condition(LICENSE_ACCEPTED, True, Reason.LICENSE_ACCEPTED, verdict.message)
-    return condition(LICENSE_ACCEPTED, False, verdict.reason, verdict.message)
-
-
-def _verified(spec: ModelSpec, plan: ModelPlan, artifact: Artifact | None) -> Condition:
-    if artifact is None:
-        return condition(VERIFIED, None, Reason.NOT_VERIFIED, "the weights are not imported")
-    if plan.existing:
-        return condition(
-            VERIFIED, None, Reason.NOT_VERIFIED, "weights on an existing claim are not hashed by the operator"
-        )
-    if spec.digest:
-        return condition(
-            VERIFIED, True, Reason.VERIFIED, f"every file has the size and SHA-256 of manifest {artifact.digest}"
-        )
-    return condition(
-        VERIFIED,
-        None,
-        Reason.DIGEST_NOT_PINNED,
-        f"set spec.digest to {artifact.digest} so that another import cannot bring something else",
-    )

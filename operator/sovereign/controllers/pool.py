@@ -94,7 +94,7 @@ class PoolController:
         found = self._context.store.objects.get(Key(MODEL, key.namespace, item.spec.model_ref.name))
         if found is None or found.spec is None:
             return None
-        return model.snapshot(found, self._context.store, self._context.caches)
+        return model.snapshot(found, self._context.caches)
 
     def _runtime(self, item: Object) -> Runtime | None:
         name = item.spec.runtime.name
