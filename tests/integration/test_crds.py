@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -231,12 +232,13 @@ def _undescribed(path: str, schema: dict[str, Any]) -> Iterator[str]:
         yield from _undescribed(f"{path}[].{name}", below)
 
 
-def test_short_names_and_categories_resolve(api: Api, kubectl: Kubectl, namespace: str) -> None:
+def test_short_names_and_categories_resolve(api: Api, kubectl: Kubectl, namespace: str, tmp_path: Path) -> None:
     pool, model = _object("InferencePool", namespace), _object("SovereignModel", namespace)
     assert api.create(pool).ok
     assert api.create(model).ok
     for category in ("sovereign", "ai"):
-        listed = kubectl("get", category, "-n", namespace, "-o", "name").split()
+        # kubectl looks categories up in a cache of its own, which may be older than the CRDs.
+        listed = kubectl("get", category, "-n", namespace, "-o", "name", f"--cache-dir={tmp_path}").split()
         assert {"inferencepool.sovereignai.io/example", "sovereignmodel.sovereignai.io/example"} <= {*listed}
     for short, name in (("sovpool", "inferencepool"), ("smodel", "sovereignmodel")):
         assert kubectl("get", short, "example", "-n", namespace, "-o", "name").strip() == f"{name}.{GROUP}/example"
