@@ -10,6 +10,7 @@ import secrets
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -29,6 +30,8 @@ TEST_LABEL = "sovereignai.io/test"
 _HERE = Path(__file__).parent
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex(8)
 _LEASE = pytest.StashKey[IO[str]]()
+_STATE_HOME = os.environ.get("XDG_STATE_HOME")
+"""Where this run's control plane lives. Fixtures of other folders point the variable elsewhere for as long as they last."""
 
 
 def _lock_file() -> Path:
@@ -37,6 +40,16 @@ def _lock_file() -> Path:
 
 def _name() -> str:
     return f"tests-{_RUN[:12]}"
+
+
+@contextmanager
+def _own_state() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if _STATE_HOME is None:
+            patch.delenv("XDG_STATE_HOME", raising=False)
+        else:
+            patch.setenv("XDG_STATE_HOME", _STATE_HOME)
+        yield
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -58,7 +71,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:  # another worker still has its share
             return
-        take_down(_name())
+        with _own_state():
+            take_down(_name())
         _lock_file().unlink(missing_ok=True)
 
 
@@ -98,7 +112,8 @@ def cluster() -> Cluster:
     """A control plane with the test bed's nodes and our CRDs."""
     given = os.environ.get("TESTBED_NAME")
     # Whichever worker is first brings it up; the others wait in here until it is.
-    made = Cluster.load(given) if given else Cluster.up(_name())
+    with _own_state():
+        made = Cluster.load(given) if given else Cluster.up(_name())
     with (made.dir / "crds.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         applied = made.dir / f"crds-{_RUN}"
