@@ -159,3 +159,20 @@ def test_a_policy_that_cannot_be_understood_keeps_governing_as_before() -> None:
     item = store.objects[Key("SovereigntyPolicy", "", "p")]
     assert item.spec is None
     assert "spec.placement.jurisdictions" in item.problem
+
+
+def test_a_pod_in_the_wrong_place_that_is_gone_is_counted_no_more() -> None:
+    space = ("namespace", "", {"metadata": {"name": "x", "labels": {"tier": "a"}}})
+    store, _ = feed(
+        [
+            space,
+            ("ours", "", policy("p", "a", "FR", 1)),
+            ("node", "", node("n", "US")),
+            ("pod", "", pod("pod", "x", "n", 1)),
+        ]
+    )
+    assert set(store.violations) == {"pod"}
+    dispatcher = Dispatcher(store, later := Queue(lambda: 0.0))
+    dispatcher.pod(store.pods[("x", "pod")], None)
+    assert store.violations == {}
+    assert Key("SovereigntyPolicy", "", "p") in later

@@ -1,6 +1,5 @@
 """From what changed to what has to be reconciled. The only place that knows which depends on which."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,8 +7,6 @@ from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.rows import Child, Pod
 from sovereign.controllers.store import MODEL, POD, POLICY, POOL, Store, decode
 from sovereign.plan.inventory import Node
-
-logger = logging.getLogger(__name__)
 
 
 class Dispatcher:
@@ -111,9 +108,12 @@ class Dispatcher:
 
     def pod(self, old: Pod | None, new: Pod | None) -> None:
         """A pod changed."""
+        violated = old is not None and old.uid in self._store.violations
         self._store.put_pod(old, new)
         if new is not None:
             self._verify(new)
+        elif violated:
+            self._policies()
         for pod in (old, new):
             if pod is None:
                 continue
@@ -121,8 +121,6 @@ class Dispatcher:
                 self._add_known(Key(POOL, pod.namespace, pod.pool))
             if pod.model:
                 self._add_known(Key(MODEL, pod.namespace, pod.model))
-        if old is not None and old.uid in self._store.violations and new is None:
-            self._store.violations.pop(old.uid, None)
 
     def _verify(self, pod: Pod) -> None:
         before = self._store.violations.get(pod.uid)
