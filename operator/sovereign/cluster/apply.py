@@ -30,6 +30,8 @@ class Written:
     kind: str
     name: str
     did: Difference
+    drifted: bool = False
+    """Whether it had been as it is wanted before somebody else changed it."""
 
 
 async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Written:
@@ -50,7 +52,7 @@ async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Writ
     if kind == "Job" and row is not None:
         # A Job cannot be changed. It is made anew when it is gone; an import resumes from what is on its volume.
         await delete(client, row)
-        return Written(kind, metadata["name"], Difference.REPLACE)
+        return Written(kind, metadata["name"], Difference.REPLACE, _had_agreed(row, wanted))
     path = BY_KIND[kind].path(metadata.get("namespace", ""), metadata["name"])
     if todo is Difference.CREATE:
         stored = await _create(client, path, desired)
@@ -62,7 +64,11 @@ async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Writ
             stored = await _without_foreign_fields(client, path, desired, stored)
     cache.put(stored)
     _agree(cache, desired, wanted)
-    return Written(kind, metadata["name"], todo)
+    return Written(kind, metadata["name"], todo, _had_agreed(row, wanted))
+
+
+def _had_agreed(row: Child | None, wanted: bytes) -> bool:
+    return row is not None and row.agreed is not None and row.agreed[0] == wanted
 
 
 async def _create(client: Client, path: str, desired: dict[str, Any]) -> dict[str, Any]:

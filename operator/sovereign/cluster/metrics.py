@@ -43,9 +43,6 @@ LEADING: Final = Gauge("leader_election_master_status", "1 on the leader, 0 on s
 APPROVED_NODES: Final = Gauge(
     "sovereign_approved_nodes", "Nodes that a policy approves.", ["policy"], registry=REGISTRY
 )
-REJECTED_NODES: Final = Gauge(
-    "sovereign_rejected_nodes", "Nodes that a policy rejects, by rule.", ["policy", "rule"], registry=REGISTRY
-)
 VIOLATIONS: Final = Gauge("sovereign_violations", "Pods that stand where they may not.", ["policy"], registry=REGISTRY)
 ENFORCEMENT: Final = Gauge(
     "sovereign_enforcement_state",

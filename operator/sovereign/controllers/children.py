@@ -1,16 +1,13 @@
 """Bringing an object's children to what is planned, and reporting what came of it."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sovereign.api.conditions import Reason
 from sovereign.cluster import apply, status
 from sovereign.cluster.client import ApiError
-from sovereign.cluster.difference import Difference, fingerprint
 from sovereign.cluster.metrics import DRIFT
 from sovereign.cluster.queue import Key
 from sovereign.cluster.resources import BY_KIND
@@ -18,27 +15,19 @@ from sovereign.controllers.context import Context, Later
 from sovereign.controllers.store import Object
 from sovereign.plan.verdict import Verdict
 
-logger = logging.getLogger(__name__)
 CONCURRENCY = 8
 _MAKES_PODS = ("Deployment", "Job")
 PAUSE = 1.0
 """Seconds between two writes of one status while no condition turns."""
 
 
-@dataclass(frozen=True)
-class Applied:
-    """The result of applying a plan."""
-
-    written: tuple[apply.Written, ...]
-    failure: Verdict | None
-    """The first child that could not be written; it is worth trying again."""
-
-
 async def bring_about(
     context: Context, item: Object, desired: Sequence[dict[str, Any]], *, keep: Sequence[str] = ()
-) -> Applied:
-    """Write the children that differ, then remove those that are not wanted any more, except kinds in ``keep``."""
-    drifted = _drifted(context, item, desired)
+) -> Verdict | None:
+    """Write the children that differ, then remove those that are not wanted any more, except kinds in ``keep``.
+
+    Returns the first child that could not be written, which is worth trying again.
+    """
     limit = asyncio.Semaphore(CONCURRENCY)
 
     async def one(manifest: dict[str, Any]) -> apply.Written:
@@ -56,7 +45,7 @@ async def bring_about(
     else:
         await _prune(context, item.key, desired, keep)
     for result in written:
-        if (result.kind, result.name) in drifted and result.did in (Difference.APPLY, Difference.REPLACE):
+        if result.drifted:
             DRIFT.labels(result.kind).inc()
             context.tell(
                 item,
@@ -64,26 +53,13 @@ async def bring_about(
                 Reason.DRIFT_REPAIRED,
                 f"{result.kind} {result.name} was changed by somebody else and has been put back",
             )
-    return Applied(tuple(written), failure)
+    return failure
 
 
 def _waves(desired: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """What makes pods comes last: their network is closed, and their identity there, before they are."""
     surroundings = [manifest for manifest in desired if manifest["kind"] not in _MAKES_PODS]
     return [surroundings, [manifest for manifest in desired if manifest["kind"] in _MAKES_PODS]]
-
-
-def _drifted(context: Context, item: Object, desired: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
-    """Children that had been as they are wanted and are not any more, while what is wanted is the same."""
-    drifted = set()
-    for manifest in desired:
-        metadata = manifest["metadata"]
-        row = context.caches[manifest["kind"]].rows.get((metadata.get("namespace", ""), metadata["name"]))
-        if row is None or row.agreed is None or row.agreed[0] != fingerprint(manifest):
-            continue
-        if row.agreed[1] != row.digest or row.foreign:
-            drifted.add((manifest["kind"], metadata["name"]))
-    return drifted
 
 
 def _failure(desired: Sequence[dict[str, Any]], results: Sequence[object]) -> Verdict | None:

@@ -108,8 +108,8 @@ class ModelController:
             artifact, parameters = self._finished(item, plan)
             if artifact is not None:
                 plan = plan_model(msgspec.structs.replace(model, artifact=artifact), governance, context.settings)
-        applied = await children.bring_about(context, item, plan.children, keep=_KEPT)
-        conditions = conditions_of(item, plan, artifact, self._import(item, plan, artifact), applied.failure)
+        failure = await children.bring_about(context, item, plan.children, keep=_KEPT)
+        conditions = conditions_of(item, plan, artifact, self._import(item, plan, artifact), failure)
         content: dict[str, Any] = {"policies": list(governance.names)}
         if artifact is not None:
             content["artifact"] = artifact.model_dump(by_alias=True)
@@ -120,7 +120,7 @@ class ModelController:
         if artifact != model.artifact:
             for pool in context.store.pools_of(item.key):
                 context.queue.add(pool)
-        return Retry(applied.failure.message) if applied.failure is not None else later
+        return Retry(failure.message) if failure is not None else later
 
     async def _write(self, item: Object, conditions: list[Condition], content: dict[str, Any] | None) -> Outcome:
         kept = {name: value for name, value in item.status.items() if name in ("artifact", "parameters", "policies")}

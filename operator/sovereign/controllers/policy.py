@@ -1,7 +1,6 @@
 """Reconciling a SovereigntyPolicy: admission objects, the approved label on nodes, closed namespaces, status."""
 
 import asyncio
-import logging
 from typing import Any, Final
 
 from sovereign.api.conditions import ENFORCED, READY, STALLED, Reason
@@ -18,7 +17,6 @@ from sovereign.plan.inventory import Node, Policy
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from sovereign.plan.verdict import Verdict
 
-logger = logging.getLogger(__name__)
 _REJECTIONS_SHOWN: Final = 20
 _NAMESPACES_SHOWN: Final = 100
 _ADMISSION: Final = (
@@ -54,13 +52,13 @@ class PolicyController:
             context.settings,
         )
         keep = () if plan.complete else _ADMISSION
-        applied = await children.bring_about(context, item, (*plan.admission, *plan.network), keep=keep)
+        failure = await children.bring_about(context, item, (*plan.admission, *plan.network), keep=keep)
         await self._label(plan.node_label, plan.to_label, "true")
         await self._label(plan.node_label, plan.to_unlabel, None)
-        conditions = self._conditions(item, policy, plan, applied.failure)
+        conditions = self._conditions(item, policy, plan, failure)
         later = await children.write_status(context, item, self._content(key.name, plan), conditions)
         self._measure(key.name, plan, conditions)
-        return Retry(applied.failure.message) if applied.failure is not None else later
+        return Retry(failure.message) if failure is not None else later
 
     async def _clean_up(self, name: str) -> None:
         """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""

@@ -73,8 +73,7 @@ class PoolController:
         failure: Verdict | None = None
         if plan.children:
             keep = _WORKLOAD if plan.waiting is not None else ()
-            applied = await children.bring_about(context, item, plan.children, keep=keep)
-            failure = applied.failure
+            failure = await children.bring_about(context, item, plan.children, keep=keep)
         pods = context.store.pods_of(key)
         conditions = self._conditions(item, plan, governance, pods, failure)
         later = await children.write_status(context, item, self._content(item, plan, governance, pods), conditions)
