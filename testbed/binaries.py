@@ -32,11 +32,14 @@ class Module:
     minutes: float  # a cold build on two cores, to tell people what to expect
     version_packages: tuple[str, ...] = ()  # take the version by -X; without it Kubernetes calls itself v0.0.0
     data: tuple[str, ...] = ()  # files of `source` needed at run time, copied next to the programs
+    tags: str = ""  # build tags, separated by commas
+    package: str = "tool"  # what is built; `tool` is all that go.mod lists as tools
+    module: str = ""  # the folder below ``go/``, where it is not called like this
 
     @property
     def folder(self) -> Path:
         """The folder with go.mod and go.sum."""
-        return paths.GO_MODULES / self.name
+        return paths.GO_MODULES / (self.module or self.name)
 
     @property
     def version(self) -> str:
@@ -51,7 +54,7 @@ class Module:
 MODULES = (
     Module(
         "kubernetes",
-        ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),
+        ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet", "kube-proxy"),
         source="k8s.io/kubernetes",
         minutes=8,
         version_packages=("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"),
@@ -72,6 +75,29 @@ MODULES = (
     Module("helm", ("helm",), source="helm.sh/helm/v4", minutes=3),
     Module("registry", ("registry",), source="github.com/distribution/distribution/v3", minutes=3),
     Module("versitygw", ("versitygw",), source="github.com/versity/versitygw", minutes=2),
+    Module(
+        "containerd",
+        ("containerd", "containerd-shim-runc-v2", "ctr"),
+        source="github.com/containerd/containerd/v2",
+        minutes=2,
+        tags="no_btrfs,no_devmapper,no_zfs",
+    ),
+    Module(
+        "calico",
+        ("calico", "calico-felix"),
+        source="github.com/projectcalico/calico",
+        minutes=5,
+        data=("manifests/calico.yaml",),
+    ),
+    Module("coredns", ("coredns",), source="github.com/coredns/coredns", minutes=3),
+    Module(
+        "netpol",
+        ("netpol",),
+        source="k8s.io/kubernetes",
+        minutes=6,
+        package="./netpol",
+        module="kubernetes",
+    ),
 )
 _BY_PROGRAM = {program: module for module in MODULES for program in module.programs}
 
@@ -134,7 +160,7 @@ def _build(module: Module, go: str, folder: Path, progress: BuildProgress) -> No
     (partial / "tmp").mkdir(parents=True)
     environment = os.environ | _BUILD_ENVIRONMENT | {"GOTMPDIR": str(partial / "tmp")}
     output = partial / module.programs[0] if len(module.programs) == 1 else partial
-    command = [go, "build", "-v", "-o", str(output), "-ldflags", _ldflags(module), "tool"]
+    command = [go, "build", "-v", "-o", str(output), "-tags", module.tags, "-ldflags", _ldflags(module), module.package]
     with subprocess.Popen(
         command,
         cwd=module.folder,
@@ -169,7 +195,9 @@ def _folder(module: Module, go: str) -> Path:
 
 def _key(module: Module) -> str:
     parts = [(module.folder / name).read_bytes() for name in ("go.mod", "go.sum")]
-    parts += [repr((_ldflags(module), module.data, _BUILD_ENVIRONMENT, platform.machine())).encode()]
+    if module.package != "tool":  # a program of our own
+        parts += [path.read_bytes() for path in sorted((module.folder / module.package).glob("*.go"))]
+    parts += [repr((_ldflags(module), module.data, module.tags, _BUILD_ENVIRONMENT, platform.machine())).encode()]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     return f"{module.name}-{digest[:12]}"
 
