@@ -14,6 +14,7 @@ from rich.table import Table
 from testbed import binaries, cluster, process, providers, state
 from testbed.cluster import Cluster
 from testbed.errors import TestbedError
+from testbed.images.cli import app as images
 from testbed.services import Service
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(images, name="images")
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 

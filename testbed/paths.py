@@ -14,9 +14,14 @@ def _xdg(variable: str, fallback: str) -> Path:
     return (given if given.is_absolute() else Path.home() / fallback) / "sovereign-testbed"
 
 
+def cache() -> Path:
+    """Directory of all that is made or fetched once. Safe to delete at any time, by parts too."""
+    return _xdg("XDG_CACHE_HOME", ".cache")
+
+
 def binary_cache() -> Path:
     """Directory of built binaries, one folder for each state of a Go module. Safe to delete at any time."""
-    return _xdg("XDG_CACHE_HOME", ".cache") / "bin"
+    return cache() / "bin"
 
 
 def clusters() -> Path:

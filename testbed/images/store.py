@@ -1,0 +1,74 @@
+"""Folders of the cache, each made once, whole, and named by a digest over everything that went into it.
+
+Any number of processes may ask at once: one makes, the others wait. A folder appears by a rename, so one that is
+there is complete, however its maker ended.
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from testbed import paths
+
+LOG: Final = logging.getLogger("testbed.images")
+_NOT_INPUT: Final = ("cli.py", "registry.py")  # modules that have no part in what an image holds
+
+
+def key(*inputs: Any) -> str:
+    """A short digest over `inputs`, which are JSON."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def code() -> str:
+    """Digest of the modules that make images: with other code, nothing that was made is taken to be the same."""
+    sources = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in _NOT_INPUT)
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+def once(area: str, kind: str, name: str, make: Callable[[Path], None]) -> Path:
+    """The folder ``<cache>/<area>/<kind>-<name>``; `make` fills it when it is not there.
+
+    `kind` has no dot in it. There is one maker of a kind at a time.
+    """
+    folder = paths.cache() / area / f"{kind}-{name}"
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(folder.parent / f".{kind}.lock", kind):
+        if not folder.is_dir():  # made by another process while this one waited
+            _make(folder, kind, make)
+    return folder
+
+
+def _make(folder: Path, kind: str, make: Callable[[Path], None]) -> None:
+    # Of makers that were killed; the lock says they are nobody's. The pid in the name keeps a child that outlived its
+    # maker from writing into ours.
+    for abandoned in folder.parent.glob(f".partial-{kind}.*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    partial = folder.with_name(f".partial-{kind}.{os.getpid()}")
+    partial.mkdir()
+    try:
+        make(partial)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _lock(path: Path, kind: str) -> Iterator[None]:
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            LOG.info("%s: another process makes it; waiting for that", kind)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
