@@ -36,7 +36,11 @@ def _example(*commands: str) -> str:
     return "Examples:\n\n" + "\n\n".join(f"  $ python -m testbed {command}" for command in commands)
 
 
-@app.command(epilog=_example("up", "up --provider binaries --name two", "up --inventory many.yaml -o json"))
+@app.command(
+    epilog=_example(
+        "up", "up --provider binaries --name two", "up --inventory many.yaml -o json", "up --nodes fr:2,de:1,us:1"
+    )
+)
 def up(
     name: _Name = cluster.DEFAULT_NAME,
     provider: Annotated[str, typer.Option(help=f"One of {', '.join(providers.NAMES)}.")] = "auto",
@@ -54,6 +58,14 @@ def up(
         list[str] | None,
         typer.Option(help="A further flag of the API server; may be repeated.", metavar="--FLAG=VALUE"),
     ] = None,
+    nodes: Annotated[
+        str | None,
+        typer.Option(help="Real nodes by jurisdiction, such as fr:2,de:1,us:1; needs root.", metavar="CODE:N,..."),
+    ] = None,
+    plugin: Annotated[
+        str | None,
+        typer.Option(help="Network plugin of the real nodes: calico enforces NetworkPolicy, bridge does not."),
+    ] = None,
     output: _Output = "text",
 ) -> None:
     """Bring a cluster up, or repair it; returns at once when it is up."""
@@ -66,6 +78,8 @@ def up(
             kubeconfig=kubeconfig,
             fake_nodes=with_fake_nodes,
             apiserver_args=apiserver_arg or (),
+            nodes=nodes,
+            plugin=plugin,
             report=lambda step: _err.print(f"{name}: {step}", markup=False),
         )
     except TestbedError as error:

@@ -14,6 +14,7 @@ import yaml
 from testbed import audit, controlplane, fill, inventory, options, paths, pki, providers, services, state
 from testbed.errors import TestbedError
 from testbed.kubectl import Kubectl
+from testbed.nodes.fleet import Fleet
 from testbed.options import Options
 from testbed.services import Service
 from testbed.state import State
@@ -38,6 +39,8 @@ class Cluster:
         kubeconfig: Path | None = None,
         fake_nodes: bool | None = None,
         apiserver_args: Sequence[str] = (),
+        nodes: str | None = None,
+        plugin: str | None = None,
         report: Callable[[str], None] = lambda step: None,
     ) -> "Cluster":
         """Have the cluster `name` running, filled from the inventory; return at once when it is already.
@@ -51,6 +54,8 @@ class Cluster:
                 provider `kubeconfig`.
             fake_nodes: whether to add fake nodes and volumes; by default to all clusters but an existing one.
             apiserver_args: further flags of the API server, such as ``--feature-gates=...``.
+            nodes: real nodes, as in ``fr:2,de:1,us:1``; needs root on Linux.
+            plugin: their network plugin, one of `layout.PLUGINS`; by default calico, which enforces NetworkPolicy.
             report: told each step that takes time.
 
         Raises:
@@ -61,7 +66,7 @@ class Cluster:
         folder = state.folder(name)
         state.sweep(folder.parent)
         with state.locked(folder, create=True):
-            asked = Options(provider, inventory_file, kubeconfig, fake_nodes, tuple(apiserver_args))
+            asked = Options(provider, inventory_file, kubeconfig, fake_nodes, tuple(apiserver_args), nodes, plugin)
             known = options.reconcile(folder, asked)
             cluster = cls(name, folder)
             cluster._ensure_up(known, report)
@@ -153,7 +158,24 @@ class Cluster:
     def refill(self) -> None:
         """Put nodes, facts and volumes back to what the inventory says, after a test or demonstration changed them."""
         known = self._state
-        fill.fill(self._kubectl, _inventory(known))
+        if known.fake_nodes:
+            fill.fill(self._kubectl, _inventory(known))
+        if fleet := self._fleet(known):
+            fleet.settle(self._kubectl)
+
+    @property
+    def fleet(self) -> Fleet:
+        """The real nodes.
+
+        Raises:
+            TestbedError: the cluster has none.
+        """
+        found = self._fleet(self._state)
+        if found is None:
+            raise TestbedError(
+                f"cluster {self.name!r} has no real nodes; bring it up with --nodes, for example fr:2,de:1,us:1"
+            )
+        return found
 
     def finish_pod(self, namespace: str, name: str, message: str = "", exit_code: int = 0) -> None:
         """End a pod as its kubelet would: all containers terminated with `exit_code` and `message`.
@@ -187,8 +209,12 @@ class Cluster:
     def services(self) -> list[Service]:
         """The processes on this machine that belong to it."""
         known = self._state
-        own = list(providers.open_provider(self.dir, known).services)
-        return [*own, self._kwok(known)] if known.fake_nodes else own
+        fleet = self._fleet(known)
+        return [
+            *providers.open_provider(self.dir, known).services,
+            *([self._kwok(known)] if known.fake_nodes else []),
+            *(fleet.services() if fleet else []),
+        ]
 
     def healthy(self) -> bool:
         """Whether everything that belongs to it runs and answers now."""
@@ -203,6 +229,9 @@ class Cluster:
         wanted = _inventory(known)
         if known.filled == (wanted.digest if known.fake_nodes else None) and self._healthy(known):
             return
+        fleet = self._fleet(known)
+        if fleet:
+            fleet.connect()
         report(f"control plane ({known.provider})")
         providers.open_provider(self.dir, known).up()
         if known.fake_nodes:
@@ -211,10 +240,20 @@ class Cluster:
             fill.fill(self._kubectl, wanted)
             known.filled = wanted.digest
             state.save(self.dir, known)
+        if fleet:
+            fleet.up(self._kubectl, report)
 
     def _healthy(self, known: State) -> bool:
         kwok = [self._kwok(known)] if known.fake_nodes else []
-        return providers.open_provider(self.dir, known).healthy() and services.running(self.dir, kwok)
+        fleet = self._fleet(known)
+        return (
+            providers.open_provider(self.dir, known).healthy()
+            and services.running(self.dir, kwok)
+            and (fleet is None or fleet.healthy())
+        )
+
+    def _fleet(self, known: State) -> Fleet | None:
+        return Fleet(self.dir, known.layout, known.programs, known.ports) if known.layout else None
 
     def _kwok(self, known: State) -> Service:
         own = self.dir / "kwok.kubeconfig"

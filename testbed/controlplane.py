@@ -51,15 +51,21 @@ class ControlPlane:
     ports: Mapping[str, int]
     programs: Mapping[str, str]
     apiserver_args: tuple[str, ...] = ()
+    address: str = LOOPBACK
+    """Where the API server listens; with real nodes an address that they can reach."""
 
     @property
     def server(self) -> str:
         """URL of the API server."""
-        return f"https://{LOOPBACK}:{self.ports['apiserver']}"
+        return f"https://{self.address}:{self.ports['apiserver']}"
+
+    @property
+    def _real_nodes(self) -> bool:
+        return self.address != LOOPBACK
 
     def write_files(self) -> None:
         """Write certificates, the parts' kubeconfigs and the audit policy; what is there already stays."""
-        pki.create(self._pki)
+        pki.create(self._pki, [] if self.address == LOOPBACK else [self.address])
         for part, (user, groups) in _USERS.items():
             path = self.kubeconfig(part)
             if not path.exists():
@@ -105,10 +111,10 @@ class ControlPlane:
         issuer = "https://kubernetes.default.svc"
         flags = {
             "etcd-servers": f"http://{LOOPBACK}:{self.ports['etcd']}",
-            "bind-address": LOOPBACK,
-            "advertise-address": LOOPBACK,
+            "bind-address": self.address,
+            "advertise-address": self.address,
             "secure-port": self.ports["apiserver"],
-            "endpoint-reconciler-type": "none",
+            "endpoint-reconciler-type": "lease" if self._real_nodes else "none",
             "service-cluster-ip-range": _SERVICE_RANGE,
             "allow-privileged": "true",
             "authorization-mode": "Node,RBAC",
@@ -125,6 +131,13 @@ class ControlPlane:
             "max-requests-inflight": 2000,
             "max-mutating-requests-inflight": 1000,
         }
+        if self._real_nodes:
+            flags |= {
+                "kubelet-certificate-authority": self._pki / "ca.crt",
+                "kubelet-client-certificate": self._pki / "admin.crt",
+                "kubelet-client-key": self._pki / "admin.key",
+                "kubelet-preferred-address-types": "InternalIP",
+            }
         argv = (self.programs["kube-apiserver"], *_flags(flags), *self.apiserver_args)
         return Service("kube-apiserver", argv, f"{self.server}/readyz", self._tls(client="admin"))
 
@@ -136,7 +149,8 @@ class ControlPlane:
             "cluster-signing-cert-file": self._pki / "ca.crt",
             "cluster-signing-key-file": self._pki / "ca.key",
             "service-cluster-ip-range": _SERVICE_RANGE,
-            "node-monitor-grace-period": "120s",  # a busy machine must not make KWOK's nodes NotReady
+            # A busy machine must not make KWOK's nodes NotReady; that real nodes are gone is to be seen soon.
+            "node-monitor-grace-period": "30s" if self._real_nodes else "120s",
             "pvclaimbinder-sync-period": "2s",
         }
         argv = (self.programs["kube-controller-manager"], *_flags(flags))

@@ -22,8 +22,10 @@ _SERVING_NAMES = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.d
 _SERVING_ADDRESSES = ["127.0.0.1", "10.96.0.1"]
 
 
-def create(folder: Path) -> None:
+def create(folder: Path, addresses: Sequence[str] = ()) -> None:
     """Make a CA, a server certificate and the service accounts' key pair (sa.key, sa.pub), as PEM files.
+
+    The server is known by loopback's names and addresses, and by these further `addresses`.
 
     Does nothing when the last file it writes is there already.
     """
@@ -37,9 +39,7 @@ def create(folder: Path) -> None:
         (_key_usage(signs_certificates=True), True),
     ]
     _write_certificate(folder / "ca.crt", name, name, key.public_key(), key, extensions)
-    names = [x509.DNSName(name) for name in _SERVING_NAMES]
-    addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in _SERVING_ADDRESSES]
-    _issue(folder, "server", _name("kube-apiserver"), ExtendedKeyUsageOID.SERVER_AUTH, [*names, *addresses])
+    issue_server(folder, "server", "kube-apiserver", _SERVING_NAMES, [*_SERVING_ADDRESSES, *addresses])
     service_accounts = _new_key(folder / "sa.key").public_key()
     public = service_accounts.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     (folder / "sa.pub").write_bytes(public)
@@ -48,6 +48,13 @@ def create(folder: Path) -> None:
 def issue_client(folder: Path, stem: str, user: str, groups: Sequence[str]) -> None:
     """Write ``<stem>.crt`` and ``<stem>.key``, which the API server takes for `user`, member of `groups`."""
     _issue(folder, stem, _name(user, groups), ExtendedKeyUsageOID.CLIENT_AUTH, [])
+
+
+def issue_server(folder: Path, stem: str, name: str, names: Sequence[str], addresses: Sequence[str]) -> None:
+    """Write ``<stem>.crt`` and ``<stem>.key`` of a server with these DNS names and addresses."""
+    known: list[x509.GeneralName] = [x509.DNSName(one) for one in names]
+    known += [x509.IPAddress(ipaddress.ip_address(one)) for one in addresses]
+    _issue(folder, stem, _name(name), ExtendedKeyUsageOID.SERVER_AUTH, known)
 
 
 def write_kubeconfig(path: Path, server: str, ca: bytes, user: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ def start(pidfile: Path, argv: Sequence[str | Path], log: Path) -> None:
     os.posix_spawn(
         "/bin/sh",
         ["sh", "-c", script, str(pidfile), *map(str, argv)],
-        _environment(),
+        environment(),
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o600),
@@ -118,6 +118,6 @@ def _fields(stat: str) -> list[str]:
     return stat.rpartition(")")[2].split()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     # Nothing of the caller's: proxies or a KUBECONFIG must not reach a control plane on loopback.
     return {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/nonexistent", "LC_ALL": "C"}

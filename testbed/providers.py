@@ -16,6 +16,8 @@ from testbed import binaries, pki, services
 from testbed.controlplane import PORT_NAMES, ControlPlane
 from testbed.errors import TestbedError
 from testbed.kubectl import Kubectl
+from testbed.nodes import fleet
+from testbed.ports import LOOPBACK
 from testbed.services import Service
 from testbed.state import State
 
@@ -78,7 +80,8 @@ class Local(Provider):
     @property
     def _plane(self) -> ControlPlane:
         state = self.state
-        return ControlPlane(self.folder, state.ports, state.programs, tuple(state.apiserver_args))
+        address = state.layout.machine if state.layout else LOOPBACK
+        return ControlPlane(self.folder, state.ports, state.programs, tuple(state.apiserver_args), address)
 
 
 class Existing(Provider):
@@ -145,8 +148,10 @@ def choose(requested: str, kubeconfig: Path | None) -> str:
     return requested
 
 
-def programs(provider: str, *, fake_nodes: bool) -> dict[str, str]:
+def programs(provider: str, *, fake_nodes: bool, plugin: str | None = None) -> dict[str, str]:
     """Paths of the programs that a cluster of this provider runs, by name; what is missing is built.
+
+    With `plugin`, those of real nodes with this network plugin too.
 
     Envtest brings an API server and etcd; controller manager, scheduler and KWOK are built here for it too.
 
@@ -161,6 +166,8 @@ def programs(provider: str, *, fake_nodes: bool) -> dict[str, str]:
         found = {"kubectl": Path(ready) if ready else binaries.require("kubectl")}
     if fake_nodes:
         found["kwok"] = binaries.require("kwok")
+    if plugin:
+        found |= {name: binaries.require(name) for name in fleet.programs(plugin)}
     return {name: str(path) for name, path in found.items()}
 
 
@@ -174,9 +181,9 @@ def copy_kubeconfig(kubectl: str, source: Path, target: Path) -> None:
     pki.write_private(target, view("config", "view", "--raw", "--flatten", "--minify").encode())
 
 
-def ports_needed(provider: str) -> Sequence[str]:
-    """Names of the ports that a cluster of this provider takes on loopback."""
-    return PORT_NAMES if provider in LOCAL else ("kwok",)
+def ports_needed(provider: str, *, real_nodes: bool) -> Sequence[str]:
+    """Names of the ports that a cluster of this provider takes on loopback, and on the bridge of its real nodes."""
+    return (*PORT_NAMES, *(["registry"] if real_nodes else [])) if provider in LOCAL else ("kwok",)
 
 
 def _program(name: str, provider: str) -> Path:

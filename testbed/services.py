@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from testbed import process
 from testbed.errors import TestbedError
@@ -18,7 +18,7 @@ _PATIENCE = 10.0  # seconds given to a process found running before it is taken 
 
 @dataclass(frozen=True)
 class Service:
-    """One process: how it is started, and the URL that answers 200 once it is ready."""
+    """One process: how it is started, and the URL that answers 200 once it is ready; or a file URL, of a file that is there then."""
 
     name: str
     argv: tuple[str | Path, ...]
@@ -36,6 +36,8 @@ class Service:
     def healthy(self) -> bool:
         """Whether the health URL answers 200 now."""
         url = urlsplit(self.health)
+        if url.scheme == "file":
+            return Path(unquote(url.path)).exists()
         # Not urllib: it would ask a proxy from the environment.
         connection: http.client.HTTPConnection
         if self.context:
@@ -54,6 +56,15 @@ class Service:
 def pidfiles(folder: Path) -> list[Path]:
     """The pid files of all processes ever started for this cluster."""
     return sorted((folder / "run").glob("*.pid"))
+
+
+def stop(folder: Path, prefix: str) -> None:
+    """End the processes of this cluster whose names begin with `prefix`.
+
+    Raises:
+        TestbedError: one does not end.
+    """
+    process.stop(sorted((folder / "run").glob(f"{prefix}*.pid")))
 
 
 def running(folder: Path, services: Sequence[Service]) -> bool:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from testbed import paths, pki, process, services
 from testbed.errors import TestbedError
+from testbed.nodes import fleet
+from testbed.nodes.layout import Layout, parse
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _FILE = "cluster.json"
@@ -30,6 +32,14 @@ class State:
     fake_nodes: bool = True
     inventory: str | None = None  # path of the file that was last asked for
     filled: str | None = None  # digest of the inventory that the cluster was last filled from, to the end
+    nodes: str | None = None  # real nodes, as in "fr:2,de:1,us:1"
+    plugin: str = "calico"  # their network plugin
+    slot: int | None = None  # which of the machine's places for clusters with real nodes this one has
+
+    @property
+    def layout(self) -> Layout | None:
+        """Names and addresses of the real nodes, where there are any."""
+        return Layout(self.slot, parse(self.nodes), self.plugin) if self.nodes and self.slot is not None else None
 
 
 def folder(name: str) -> Path:
@@ -90,13 +100,17 @@ def locked(path: Path, *, create: bool) -> Iterator[bool]:
 
 
 @contextmanager
-def port_choice() -> Iterator[set[int]]:
-    """Hold the choice of ports for all clusters; yields the ports that are taken by any of them."""
+def port_choice() -> Iterator[tuple[set[int], set[int]]]:
+    """Hold the choice of ports and slots for all clusters; yields those that are taken by any of them."""
     root = paths.clusters()
     handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield {port for name in names() for port in _ports(root / name)}
+        known = [state for name in names() if (state := _known(root / name))]
+        yield (
+            {port for state in known for port in state.ports.values()},
+            {state.slot for state in known if state.slot is not None},
+        )
     finally:
         os.close(handle)
 
@@ -122,6 +136,9 @@ def sweep(root: Path) -> None:
 
 def _end(moved: Path) -> None:
     process.stop(services.pidfiles(moved))
+    known = _known(moved)
+    if known and known.layout:
+        fleet.remove(known.layout)
     shutil.rmtree(moved, ignore_errors=True)
     if moved.exists():
         raise TestbedError(f"cannot delete {moved}; delete it by hand")
@@ -139,11 +156,10 @@ def _end_if_abandoned(moved: Path) -> None:
             os.close(handle)
 
 
-def _ports(path: Path) -> list[int]:
+def _known(path: Path) -> State | None:
     with contextlib.suppress(TestbedError):
-        if state := load(path):
-            return list(state.ports.values())
-    return []
+        return load(path)
+    return None
 
 
 def _same(handle: int, path: Path) -> bool:

@@ -154,5 +154,5 @@ def total(metrics: str, name: str) -> float:
 
 
 def _free_ports(count: int) -> list[int]:
-    with state.port_choice() as taken:
+    with state.port_choice() as (taken, _):
         return ports.choose(count, taken)

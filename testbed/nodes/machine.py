@@ -1,0 +1,55 @@
+"""What real nodes need of this machine, and commands run on it as root."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from testbed import process
+from testbed.errors import TestbedError
+
+_PROGRAMS = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+    "runc": "runc",
+    "iptables": "iptables",
+    "ipset": "ipset",
+    "conntrack": "conntrack",
+}
+CNI_PLUGINS = Path("/usr/lib/cni")
+_DEBIAN = "apt-get install runc containernetworking-plugins iptables ipset conntrack iproute2 nftables"
+
+
+def requirement() -> str | None:
+    """What this machine lacks for real nodes, said with what to do; None when it has all."""
+    if sys.platform != "linux":
+        return "real nodes need Linux; use --provider kind, or fake nodes alone"
+    if os.geteuid() != 0:
+        return "real nodes need root (network namespaces, mounts, cgroups); run as root, or leave --nodes out"
+    missing = [program for program in _PROGRAMS if not shutil.which(program)]
+    if missing or not (CNI_PLUGINS / "host-local").exists():
+        what = ", ".join(missing) or f"the CNI plugins in {CNI_PLUGINS}"
+        return f"real nodes need {what}; on Debian: {_DEBIAN}"
+    return None
+
+
+def run(*argv: str | Path, stdin: str | None = None) -> str:
+    """Run a command and return what it prints.
+
+    Raises:
+        TestbedError: it failed; with what it said.
+    """
+    command = list(map(str, argv))
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=process.environment(), check=False)
+    if done.returncode != 0:
+        raise TestbedError(f"{' '.join(command[:8])}: {done.stderr.strip() or done.returncode}")
+    return done.stdout
+
+
+def batch(program: str, commands: list[str], *arguments: str) -> None:
+    """Give several lines to a program that reads them, such as ``ip -batch -``; nothing when there are none."""
+    if commands:
+        run(program, *arguments, stdin="\n".join(commands) + "\n")
