@@ -94,8 +94,9 @@ class Fleet:
         """Start one node that was stopped, as a machine that is switched on again."""
         node = self.node(name)
         node.forget_ready()
-        for wave in (lambda: [node.init], node.runtime, node.agents):
-            services.ensure_ready(self.folder, wave())
+        services.ensure_ready(self.folder, [node.init])
+        services.ensure_ready(self.folder, node.runtime())
+        services.ensure_ready(self.folder, node.agents())
 
     def stop(self, name: str) -> None:
         """Stop one node at once, as a machine whose power fails: its containers end with it, what it had written stays."""
