@@ -1,13 +1,12 @@
 """Installing the chart with helm, as a user does."""
 
-import os
-import subprocess
 from pathlib import Path
 
 from charts import sync
-from testbed import Cluster, binaries
+from testbed import Cluster
 from testbed.demo.claims import StepFailed
 from testbed.demo.screen import Screen
+from testbed.helm import Helm
 
 VALUES = sync.CHART / "ci" / "digest-values.yaml"
 IMPORTER_IMAGE = "@".join(sync.IMAGE)
@@ -28,11 +27,7 @@ def install(cluster: Cluster, home: Path, screen: Screen) -> None:
     ]
     words += ["--values", VALUES, "--set=replicas=0"]
     screen.command("helm", *words)
-    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
-    environment |= {f"HELM_{kind}_HOME": str(home / "helm" / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
-    done = subprocess.run(
-        [binaries.require("helm"), *words], env=environment, capture_output=True, text=True, check=False
-    )
+    done = Helm(home / "helm", cluster.kubeconfig).run(*words)
     if done.returncode != 0:
         raise StepFailed(f"helm says: {done.stderr.strip()}")
     screen.answer("\n".join(line for line in done.stdout.splitlines() if line.startswith(("NAME:", "STATUS:"))))

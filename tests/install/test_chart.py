@@ -12,7 +12,8 @@ from typer.main import get_command
 
 from charts import sync
 from sovereign.main import app
-from tests.install.conftest import VALUES, Helm
+from testbed.helm import Helm
+from tests.install.conftest import VALUES
 
 DIGEST = "sha256:" + "1" * 64
 FIXED = ["--values", str(VALUES)]

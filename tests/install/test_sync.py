@@ -1,7 +1,7 @@
 """Nothing that is in the tree twice differs from its source."""
 
 from charts import sync
-from tests.install.conftest import Helm
+from testbed.helm import Helm
 
 
 def test_copies_and_manifests_are_current(helm: Helm) -> None:

@@ -5,7 +5,6 @@ They relabel nodes, stop the operator and count requests: nothing else may run t
 
 import os
 import signal
-import subprocess
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from charts import sync
-from testbed import Cluster, binaries
+from testbed import Cluster
+from testbed.helm import Helm
 from tests.operator.lab import Lab, Process, wait_for
 
 
@@ -30,22 +30,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     cluster = Cluster.up(f"operator-{os.getpid()}", provider="binaries")
     try:
         values = sync.CHART / "ci" / "digest-values.yaml"
+        helm = Helm(tmp_path_factory.mktemp("helm"), cluster.kubeconfig)
         place = [f"--namespace={sync.NAMESPACE}", "--create-namespace"]
-        home = tmp_path_factory.mktemp("helm")
-        environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
-        environment |= {f"HELM_{kind}_HOME": str(home / kind) for kind in ("CACHE", "CONFIG", "DATA")}
-        helm = [
-            binaries.require("helm"),
-            "install",
-            sync.RELEASE,
-            sync.CHART,
-            *place,
-            "--values",
-            values,
-            "--set=replicas=0",
-        ]
-        done = subprocess.run(helm, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        helm("install", sync.RELEASE, sync.CHART, *place, "--values", values, "--set=replicas=0")
         kubeconfig = cluster.service_account_kubeconfig(sync.NAMESPACE, "sovereign-operator")
         yield Lab(cluster, kubeconfig, tmp_path_factory.mktemp("logs"))
     finally:
