@@ -3,6 +3,8 @@
 import json
 import logging
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -34,10 +36,18 @@ def _example(*commands: str) -> str:
     return "Examples:\n\n" + "\n\n".join(f"  $ python -m testbed images {command}" for command in commands)
 
 
-@app.command(epilog=_example("build", "build pause engine -o json"))
-def build(names: _Names = None, output: _Output = "text") -> None:
+@app.command(epilog=_example("build", "build pause engine -o json", "build operator --build-arg VERSION=0.2.0"))
+def build(
+    names: _Names = None,
+    build_arg: Annotated[
+        list[str] | None,
+        typer.Option(help="An argument of images/Containerfile; may be repeated.", metavar="NAME=VALUE"),
+    ] = None,
+    output: _Output = "text",
+) -> None:
     """Make images that are not in the cache yet, and print where they are."""
-    rows = [_row(image, seconds) for image, seconds in _build(names)]
+    arguments = dict(_pair(each) for each in build_arg or ())
+    rows = [_row(image, seconds) for image, seconds in _build(names, arguments)]
     _print(rows, "{name:<9}{digest}  {size:>11,} bytes  {seconds:>5} s  {path}", output)
 
 
@@ -68,7 +78,9 @@ def list_(output: _Output = "text") -> None:
     _print(rows, "{name:<9} {content}; from {base}", output)
 
 
-def _build(names: list[str] | None) -> list[tuple[images.Image, float]]:
+def _build(
+    names: list[str] | None, arguments: Mapping[str, str] = MappingProxyType({})
+) -> list[tuple[images.Image, float]]:
     log = logging.getLogger("testbed.images")
     log.setLevel(logging.INFO)
     log.handlers = [_Steps()]
@@ -76,10 +88,17 @@ def _build(names: list[str] | None) -> list[tuple[images.Image, float]]:
     try:
         for name in names or images.names():
             started = time.monotonic()
-            made.append((images.build(name), round(time.monotonic() - started, 1)))
+            made.append((images.build(name, **arguments), round(time.monotonic() - started, 1)))
     except TestbedError as error:
         _fail(error)
     return made
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--build-arg")
+    return name, value
 
 
 def _row(image: images.Image, seconds: float) -> dict[str, Any]:

@@ -100,6 +100,8 @@ def unpack(found: Layer, root: Path) -> None:
             if path.name.startswith(".wh."):
                 _remove(root / path.with_name(path.name.removeprefix(".wh.")))
             else:
+                if not member.isdir():
+                    _remove(root / path)  # else a link that was there before would be followed
                 archive.extract(member, root, filter="fully_trusted")
 
 
@@ -131,11 +133,19 @@ def _add(archive: tarfile.TarFile, root: Path, path: str) -> None:
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     entry.mtime = EPOCH
-    if entry.isreg() and entry.size:
+    if not (entry.isreg() and entry.size):
+        archive.addfile(entry)
+    elif path.endswith(".pyc"):
+        archive.addfile(entry, io.BytesIO(_bytecode(source.read_bytes())))
+    else:
         with source.open("rb") as file:
             archive.addfile(entry, file)
-    else:
-        archive.addfile(entry)
+
+
+def _bytecode(data: bytes) -> bytes:
+    """Python compares the time stamp in here with that of the source, which is `EPOCH` too (PEP 552)."""
+    by_time = data[4:8] == bytes(4)
+    return data[:8] + EPOCH.to_bytes(4, "little") + data[12:] if by_time else data
 
 
 def _remove(path: Path) -> None:

@@ -7,22 +7,24 @@ from pathlib import Path
 from typing import Any, Final
 
 from testbed import binaries
-from testbed.images import chroot, layers, oci, packages, rootfs
-from testbed.images.layers import Layer, Tree
+from testbed.errors import TestbedError
+from testbed.images import bases, chroot, containerfile, context, layers, oci, packages, rootfs, stages, steps, wheels
+from testbed.images.layers import Tree
 from testbed.images.oci import Image
 from testbed.images.packages import Selection
+from testbed.images.stages import Base
 
-# trixie has the Python that images/Containerfile names; llama.cpp is in forky only.
-BASE: Final = "trixie"
-_SCRIPTS_NEED: Final = ("debconf", "debianutils", "dpkg", "mawk=awk", "openssl", "perl-base", "tar")
-_PYTHON: Final = Selection(BASE, ("base-files", "ca-certificates", "netbase", "python3", "tzdata"), _SCRIPTS_NEED)
-_VENV: Final = Selection(BASE, ("python3-pip-whl", "python3-setuptools-whl"))
-_BUSYBOX: Final = Selection(BASE, ("busybox-static",), ("libc6",))
+ROOT: Final = Path(__file__).resolve().parents[2]
+CONTAINERFILE: Final = ROOT / "images/Containerfile"
+IGNORE_FILE: Final = ROOT / "images/Containerfile.dockerignore"
+LOCKS: Final = (ROOT / "requirements/run.lock", ROOT / "requirements/build.lock")
+STANDS_FOR: Final = "python:3.13-slim"
+
 # wget fetches models and debconf asks about it, neither of which happens here; nothing converts character sets.
 _ENGINE: Final = Selection(
     "forky", ("llama.cpp-tools",), ("debconf", "wget"), ("libc-gconv-modules-extra", "openssl-provider-legacy")
 )
-_PATH_ENV: Final = f"PATH={chroot.PATH}"
+_NOBODY: Final = f"{rootfs.NOBODY}:{rootfs.NOBODY}"
 
 
 @dataclass(frozen=True)
@@ -32,84 +34,89 @@ class Recipe:
     name: str
     content: str
     base: str
-    build: Callable[[], Image]
+    build: Callable[[Mapping[str, str]], Image]
 
 
-def pause() -> Image:
+def pause(arguments: Mapping[str, str]) -> Image:
     """What holds a pod's namespaces: it sleeps."""
-    settings = {"Entrypoint": ["/usr/bin/busybox", "sleep", "infinity"], "User": f"{rootfs.NOBODY}:{rootfs.NOBODY}"}
-    return oci.image("pause", [layers.layer(_tree("pause", _BUSYBOX, rootfs.finish))], _settings(settings))
+    _none(arguments)
+    content = [layers.layer(bases.tree("pause", packages.fetch(bases.BUSYBOX), rootfs.finish))]
+    return oci.image("pause", content, _settings(Entrypoint=["/usr/bin/busybox", "sleep", "infinity"]))
 
 
-def engine() -> Image:
+def engine(arguments: Mapping[str, str]) -> Image:
     """llama.cpp's server, and no shell beside it."""
-    settings = {
-        "Entrypoint": ["llama-server"],
-        "User": f"{rootfs.NOBODY}:{rootfs.NOBODY}",
-        "WorkingDir": "/tmp",
-        "ExposedPorts": {"8080/tcp": {}},
-    }
-    return oci.image("engine", [layers.layer(_tree("engine", _ENGINE, rootfs.finish))], _settings(settings))
+    _none(arguments)
+    content = [layers.layer(bases.tree("engine", packages.fetch(_ENGINE), rootfs.finish))]
+    return oci.image("engine", content, _settings(Entrypoint=["llama-server"], ExposedPorts={"8080/tcp": {}}))
 
 
-def client() -> Image:
+def client(arguments: Mapping[str, str]) -> Image:
     """Python and a shell with small network tools."""
-    settings = {"Cmd": ["sleep", "infinity"], "User": f"{rootfs.NOBODY}:{rootfs.NOBODY}"}
-    return oci.image("client", [python(), tools()], _settings(settings))
+    _none(arguments)
+    return oci.image("client", [bases.python(), bases.tools()], _settings(Cmd=["sleep", "infinity"]))
 
 
-def coredns() -> Image:
+def coredns(arguments: Mapping[str, str]) -> Image:
     """The cluster's name server."""
-    settings = {"Entrypoint": ["/coredns"], "User": f"{rootfs.NOBODY}:{rootfs.NOBODY}", "ExposedPorts": {"53/udp": {}}}
+    _none(arguments)
     program = binaries.require("coredns")
-    tree = Tree("coredns", (program.parent.name,), lambda root: _program(program, root))
-    return oci.image("coredns", [layers.layer(tree)], _settings(settings))
-
-
-def python() -> Layer:
-    """Debian's Python, as a root file system: the lowest layer of all images with Python in them."""
-    return layers.layer(_tree("python", _PYTHON, _finish_python))
-
-
-def tools() -> Layer:
-    """A shell and small tools, to lie upon `python`."""
-    return layers.layer(_tree("tools", _BUSYBOX, rootfs.busybox))
-
-
-def _tree(name: str, selection: Selection, finish: Callable[[Path], None]) -> Tree:
-    found = packages.fetch(selection)
 
     def make(root: Path) -> None:
-        rootfs.unpack(found, root)
-        finish(root)
+        rootfs.finish(root)
+        shutil.copy(program, root / program.name)
 
-    return Tree(name, tuple(package.sha256 for package in found), make)
-
-
-def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {"Env": [_PATH_ENV], **settings}
+    content = [layers.layer(Tree("coredns", (program.parent.name,), make))]
+    ports: dict[str, Any] = {"53/tcp": {}, "53/udp": {}}
+    return oci.image("coredns", content, _settings(Entrypoint=["/coredns"], ExposedPorts=ports))
 
 
-def _finish_python(root: Path) -> None:
-    rootfs.finish(root)
-    (root / "usr/bin/python").symlink_to("python3")
-    # Debian compiles in a maintainer script. Not checked against time stamps, which are made equal when packing.
-    libraries = [f"/{path.relative_to(root)}" for path in sorted((root / "usr/lib").glob("python3*"))]
-    compiling = ["python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", *libraries]
-    chroot.run(root, compiling, environment={})
+def operator(arguments: Mapping[str, str]) -> Image:
+    """What images/Containerfile says, carried out."""
+    plans = operator_plans(arguments)
+    return oci.image("operator", steps.carry_out(plans), plans[-1].settings)
 
 
-def _program(program: Path, root: Path) -> None:
-    rootfs.finish(root)
-    shutil.copy(program, root / program.name)
+def operator_plans(arguments: Mapping[str, str]) -> list[steps.Plan]:
+    """The plans of the stages of images/Containerfile."""
+    source = containerfile.read(CONTAINERFILE, arguments)
+    lowest = bases.python()
+    base = Base((lowest,), (lowest, bases.tools(), bases.venv()), {"PATH": chroot.PATH})
+    return stages.Planner(
+        source,
+        context.read(ROOT, IGNORE_FILE),
+        {STANDS_FOR: base},
+        arguments,
+        lambda: wheels.wheelhouse(LOCKS, bases.python_version()),
+    ).plans()
+
+
+def _none(arguments: Mapping[str, str]) -> None:
+    if arguments:
+        raise TestbedError(f"only the operator's image takes build arguments, such as {next(iter(arguments))}")
+
+
+def _settings(**settings: Any) -> dict[str, Any]:
+    return {"Env": [bases.PATH], "User": _NOBODY, **settings}
 
 
 RECIPES: Final = {
     recipe.name: recipe
     for recipe in (
-        Recipe("pause", "sleeps; holds a pod's namespaces", f"Debian {BASE}: busybox-static", pause),
+        Recipe("pause", "sleeps; holds a pod's namespaces", f"Debian {bases.RELEASE}: busybox-static", pause),
         Recipe("engine", "llama.cpp's server", "Debian forky: llama.cpp-tools", engine),
-        Recipe("client", "Python and a shell with network tools", f"Debian {BASE}: python3, busybox-static", client),
+        Recipe(
+            "operator",
+            "images/Containerfile carried out",
+            f"Debian {bases.RELEASE}: python3, standing for {STANDS_FOR}",
+            operator,
+        ),
+        Recipe(
+            "client",
+            "Python and a shell with network tools",
+            f"Debian {bases.RELEASE}: python3, busybox-static",
+            client,
+        ),
         Recipe("coredns", "the cluster's name server", "nothing: one static program", coredns),
     )
 }

@@ -34,33 +34,38 @@ def code() -> str:
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
 
 
+def folder(area: str, kind: str, name: str) -> Path:
+    """Where `once` puts what it makes."""
+    return paths.cache() / area / f"{kind}-{name}"
+
+
 def once(area: str, kind: str, name: str, make: Callable[[Path], None]) -> Path:
-    """The folder ``<cache>/<area>/<kind>-<name>``; `make` fills it when it is not there.
-
-    `kind` has no dot in it. There is one maker of a kind at a time.
-    """
-    folder = paths.cache() / area / f"{kind}-{name}"
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder.parent / f".{kind}.lock", kind):
-        if not folder.is_dir():  # made by another process while this one waited
-            _make(folder, kind, make)
-    return folder
+    """The folder of this name; `make` fills it when it is not there. `kind` has no dot in it."""
+    wanted = folder(area, kind, name)
+    if not wanted.is_dir():
+        with workspace(area, kind) as partial:
+            if not wanted.is_dir():  # made by another process while this one waited
+                make(partial)
+                partial.rename(wanted)
+    return wanted
 
 
-def _make(folder: Path, kind: str, make: Callable[[Path], None]) -> None:
-    # Of makers that were killed; the lock says they are nobody's. The pid in the name keeps a child that outlived its
-    # maker from writing into ours.
-    for abandoned in folder.parent.glob(f".partial-{kind}.*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
-    partial = folder.with_name(f".partial-{kind}.{os.getpid()}")
-    partial.mkdir()
-    try:
-        make(partial)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+@contextmanager
+def workspace(area: str, kind: str) -> Iterator[Path]:
+    """A new folder, removed in the end unless it was renamed. One process at a time has one of a kind."""
+    parent = paths.cache() / area
+    parent.mkdir(parents=True, exist_ok=True)
+    with _lock(parent / f".{kind}.lock", kind):
+        # Of makers that were killed; the lock says they are nobody's. The pid in the name keeps a child that outlived
+        # its maker from writing into ours.
+        for abandoned in parent.glob(f".partial-{kind}.*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        partial = parent / f".partial-{kind}.{os.getpid()}"
+        partial.mkdir()
+        try:
+            yield partial
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager
