@@ -127,7 +127,12 @@ def _write_certificate(
         .not_valid_before(now - datetime.timedelta(minutes=5))
         .not_valid_after(now + _LIFETIME)
     )
-    for extension, critical in extensions:
+    # RFC 5280 wants both; Python 3.13 and later refuse certificates without.
+    identifiers: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key()), False),
+    ]
+    for extension, critical in (*extensions, *identifiers):
         builder = builder.add_extension(extension, critical=critical)
     certificate = builder.sign(signing_key, hashes.SHA256())
     path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

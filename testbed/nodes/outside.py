@@ -80,7 +80,7 @@ class Outside:
         certificate, key = self.folder / "pki" / "outside.crt", self.folder / "pki" / "outside.key"
         s3: tuple[str | Path, ...] = (
             self.programs["versitygw"],
-            *("--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", f":{S3_PORT}", "--region", "eu-test-1"),
+            *("--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", f":{S3_PORT}"),
             *("--cert", certificate, "--key", key, "--health", "/health", "--quiet"),
             *("--access-log", self.home / "s3-access.log"),
             *("posix", "--nometa", self.home / "s3"),

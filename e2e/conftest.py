@@ -1,0 +1,71 @@
+"""One cluster for all end-to-end tests: real nodes in three jurisdictions, or somebody's own (E2E_KUBECONFIG).
+
+The tests build on each other's outcome no more than on this: the operator is installed, the policy is in force, the
+model is imported and served. What a test changes, it puts back.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from e2e import manifests
+from e2e.setting import own_cluster, test_bed
+from e2e.world import CALLERS, MODEL, NAMESPACE, POLICY, POOL, STRANGERS, TIER, World
+from testbed.nodes import machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need the test bed's own nodes say so where there are none."""
+    if not os.environ.get("E2E_KUBECONFIG"):
+        return
+    reason = "needs the test bed's real nodes (it stops them, or looks into their network): unset E2E_KUBECONFIG"
+    for item in items:
+        if item.get_closest_marker("real_nodes"):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The cluster with the operator installed and the policy in force."""
+    home = tmp_path_factory.mktemp("e2e")
+    if os.environ.get("E2E_KUBECONFIG"):
+        yield from own_cluster(home)
+        return
+    if reason := machine.requirement():
+        pytest.fail(f"{reason}. Or run on a cluster of your own: E2E_KUBECONFIG (docs/testing.md)", pytrace=False)
+    yield from test_bed(home)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def governed(world: World) -> World:
+    """With the policy, the namespaces, and a caller in one that may call and in one that may not."""
+    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+    world.namespace(NAMESPACE, **TIER, **restricted)
+    world.namespace(CALLERS, calls="models")
+    world.namespace(STRANGERS)
+    world.apply(manifests.policy(world), manifests.reader(world))
+    world.wait_condition("sovpol", POLICY, "", "Enforced", "True")
+    for namespace in (CALLERS, STRANGERS):
+        world.apply(manifests.client(world, "caller", namespace))
+    for namespace in (CALLERS, STRANGERS):
+        world.wait_pod("caller", namespace)
+    return world
+
+
+@pytest.fixture(scope="session")
+def imported(governed: World) -> World:
+    """With the model's weights on a volume in France."""
+    governed.apply(manifests.weights(governed))
+    governed.wait_ready("smodel", MODEL)
+    return governed
+
+
+@pytest.fixture(scope="session")
+def served(imported: World) -> World:
+    """With two replicas that answer."""
+    imported.apply(manifests.pool(imported))
+    imported.wait_ready("sovpool", POOL)
+    return imported

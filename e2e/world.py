@@ -1,0 +1,154 @@
+"""Words for what the end-to-end tests do: everything of `Lab`, and what only clusters with running pods have."""
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testbed import Cluster
+from testbed.helm import Helm
+from testbed.nodes import cgroups
+from testbed.nodes.fleet import Fleet
+from tests.operator.lab import Lab, Manifest, wait_for
+
+SYSTEM = "sovereign-system"
+RELEASE = "sovereign-operator"
+NAMESPACE = "chat"
+CALLERS = "callers"
+STRANGERS = "strangers"
+POLICY = "europe"
+TIER = {"sovereignai.io/tier": "restricted"}
+MODEL = "smollm2"
+POOL = "smollm2"
+SECRET = "weights-reader"
+PORT = 8080
+GRACE = 10
+"""Seconds of the policy's grace period."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """References by digest, as the nodes know them."""
+
+    operator: str
+    newer: str
+    """The same operator with another version."""
+    engine: str
+    client: str
+
+    @property
+    def registry(self) -> str:
+        """What policies allow: where all of them are."""
+        return self.operator.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where weights come from: an S3 server over TLS."""
+
+    endpoint: str
+    authority: bytes
+    access_key: str
+    secret_key: str
+    network: str
+    port: int
+
+
+class World(Lab):
+    """A cluster in which pods run, with the operator installed in it."""
+
+    def __init__(self, cluster: Cluster, home: Path, images: Images, source: Source, storage_classes: list[str]) -> None:
+        super().__init__(cluster, cluster.kubeconfig, home)
+        self.images = images
+        self.source = source
+        self.storage_classes = storage_classes
+        self.helm = Helm(home / "helm", cluster.kubeconfig)
+
+    @property
+    def fleet(self) -> Fleet:
+        """The real nodes of the test bed."""
+        return self.cluster.fleet
+
+    # --- pods ---------------------------------------------------------------------------------------
+
+    def serving(self, pool: str, namespace: str = NAMESPACE) -> list[Manifest]:
+        """The pods of a pool's Deployment that are not ending."""
+        found = self.all("pods", namespace, f"sovereignai.io/pool={pool},app.kubernetes.io/component=serving")
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def ready(self, pool: str, namespace: str = NAMESPACE) -> list[Manifest]:
+        """Those of them that are ready."""
+        return [pod for pod in self.serving(pool, namespace) if is_ready(pod)]
+
+    def endpoints(self, service: str, namespace: str = NAMESPACE) -> set[str]:
+        """Names of the pods that a Service leads to."""
+        slices = self.all("endpointslices", namespace, f"kubernetes.io/service-name={service}")
+        entries = [entry for one in slices for entry in one.get("endpoints") or []]
+        return {entry["targetRef"]["name"] for entry in entries if (entry.get("conditions") or {}).get("ready")}
+
+    def import_pods(self, model: str, namespace: str = NAMESPACE) -> list[Manifest]:
+        """The pods that import a model, ended ones too."""
+        return self.all("pods", namespace, f"sovereignai.io/model={model},app.kubernetes.io/component=import")
+
+    def execute(self, pod: str, namespace: str, *command: str) -> str:
+        """Run a command in a pod and return what it prints."""
+        return self.cluster.kubectl("exec", pod, "-n", namespace, "--", *command)
+
+    def ask(self, question: str, *, caller: str = "caller", namespace: str = CALLERS, pool: str = POOL, **more: Any) -> str:
+        """What the model answers to a question that is asked from a pod, through the Service."""
+        body = {"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 24} | more
+        answer = json.loads(self.execute(caller, namespace, "python3", "-c", _ASK, url(pool), json.dumps(body)))
+        return str(answer["choices"][0]["message"]["content"])
+
+    def inside(self, pod: Manifest, program: str, *arguments: str, timeout: float = 60) -> str:
+        """Run a Python program of this machine inside a pod's network, whatever the pod's image holds."""
+        (process, *_) = self.processes(pod)
+        command = ["nsenter", f"--target={process}", "--net", "/usr/bin/env", "python3", "-c", program, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True)
+        return done.stdout
+
+    def processes(self, pod: Manifest) -> list[int]:
+        """Process ids, as this machine numbers them, of what runs in a pod; lowest first."""
+        return sorted(cgroups.processes(self.fleet.layout, pod["metadata"]["uid"]))
+
+    # --- objects ------------------------------------------------------------------------------------
+
+    def wait_ready(self, kind: str, name: str, namespace: str = NAMESPACE, patience: float = 90) -> Manifest:
+        """Wait until an object of ours is Ready; fails with what it is instead."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            found = self.condition(kind, name, namespace, "Ready")
+            if found.get("status") == "True":
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"{kind}/{name} is not Ready after {patience:.0f} s: {found}")
+
+    def wait_pod(self, name: str, namespace: str) -> Manifest:
+        """Wait until a pod is ready, and return it."""
+
+        def look() -> Manifest | None:
+            pod = self.get("pod", name, namespace)
+            return pod if pod and is_ready(pod) else None
+
+        found: Manifest = wait_for(f"pod {namespace}/{name} to be ready", look)
+        return found
+
+
+def is_ready(pod: Manifest) -> bool:
+    """Whether a pod's kubelet says that it is ready."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def url(pool: str, namespace: str = NAMESPACE) -> str:
+    """Where a pool answers."""
+    return f"http://{pool}.{namespace}.svc.cluster.local:{PORT}"
+
+
+_ASK = """
+import sys, urllib.request
+request = urllib.request.Request(sys.argv[1] + "/v1/chat/completions", sys.argv[2].encode(), {"Content-Type": "application/json"})
+print(urllib.request.urlopen(request, timeout=60).read().decode())
+"""
