@@ -85,7 +85,7 @@ class Outside:
             *("--access-log", self.home / "s3-access.log"),
             *("posix", "--nometa", self.home / "s3"),
         )
-        registry = (self.programs["registry"], "serve", self.home / "registry.yaml")
+        registry = ("env", "OTEL_TRACES_EXPORTER=none", self.programs["registry"], "serve", self.home / "registry.yaml")
         dns = (self.programs["coredns"], "-conf", self.home / "Corefile")
         return [
             self._service("dns", dns, f"http://{gateway}:8181/ready"),

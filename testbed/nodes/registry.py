@@ -20,7 +20,7 @@ def service(folder: Path, layout: Layout, program: str, port: int) -> Service:
     }
     path = folder / "registry.yaml"
     path.write_text(yaml.safe_dump(configuration))
-    return Service("registry", (program, "serve", path), f"{url(layout, port)}/v2/")
+    return Service("registry", ("env", "OTEL_TRACES_EXPORTER=none", program, "serve", path), f"{url(layout, port)}/v2/")
 
 
 def url(layout: Layout, port: int) -> str:
