@@ -14,7 +14,8 @@ from testbed.errors import TestbedError
 
 WHEELHOUSE: Final = "/run/wheelhouse"
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# /dev and /run are memory, so that what is put there leaves no trace in the root file system.
+# /dev and /run are memory, so that what is put there leaves no trace in the root file system. The shell stays, as the
+# namespace's first process and as root: --kill-child is lost on a process that becomes another user.
 _SETUP: Final = """\
 root=$1 offered=$2 readonly=$3; shift 3
 mount --make-rprivate /
@@ -32,7 +33,7 @@ if test -n "$offered"; then
   mount --bind -o ro "$offered" "$root/run/wheelhouse"
 fi
 if test -n "$readonly"; then mount -o remount,bind,ro "$root"; fi
-exec env -i "$@"
+env -i "$@" || exit $?
 """
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from testbed.images import layers, store
+from testbed import cache
+from testbed.images import layers
 from testbed.images.layers import Layer
 from testbed.images.packages import debian_architecture
 
@@ -48,8 +49,8 @@ def image(name: str, content: Sequence[Layer], settings: Mapping[str, Any]) -> I
         "rootfs": {"type": "layers", "diff_ids": [each.diff_id for each in content]},
         "created": "2000-01-01T00:00:00Z",
     }
-    key = store.key(config, [each.digest for each in content])
-    return load(name, store.once("images", name, key, lambda folder: _write(folder, content, config)))
+    key = cache.key(config, [each.digest for each in content])
+    return load(name, cache.once("images", name, key, lambda folder: _write(folder, content, config)))
 
 
 def load(name: str, folder: Path) -> Image:
