@@ -37,13 +37,21 @@ env -i "$@" || exit $?
 """
 
 
-def run(root: Path, argv: Sequence[str], *, environment: Mapping[str, str], wheels: Path | None = None) -> None:
+def run(
+    root: Path,
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    user: int = 0,
+    read_only: bool = False,
+    wheels: Path | None = None,
+) -> None:
     """Run `argv` in `root` to its end, without a network.
 
     Raises:
         TestbedError: not root, or the command failed (with its last words).
     """
-    full = command(root, argv, environment=environment, wheels=wheels)
+    full = command(root, argv, environment=environment, user=user, read_only=read_only, wheels=wheels)
     done = subprocess.run(full, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=_PROGRAMS, check=False)
     if done.returncode != 0:
         words = (done.stdout + done.stderr).strip()[-3000:]

@@ -63,7 +63,8 @@ def load(name: str, folder: Path) -> Image:
 
 
 def unpack(found: Image, root: Path) -> None:
-    """Unpack an image's file system into the folder `root`."""
+    """Unpack an image's file system into the folder `root`, which becomes one that anybody may enter."""
+    root.chmod(0o755)
     for each in found.manifest["layers"]:
         layers.unpack(Layer(each["digest"], "", each["size"], found.blob(each["digest"])), root)
 
