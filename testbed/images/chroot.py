@@ -14,7 +14,8 @@ from testbed.errors import TestbedError
 
 WHEELHOUSE: Final = "/run/wheelhouse"
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# /dev and /run are memory, so that what is put there leaves no trace in the root file system.
+# /dev and /run are memory, so that what is put there leaves no trace in the root file system. The shell stays, as the
+# namespace's first process and as root: --kill-child is lost on a process that becomes another user.
 _SETUP: Final = """\
 root=$1 offered=$2 readonly=$3; shift 3
 mount --make-rprivate /
@@ -32,17 +33,25 @@ if test -n "$offered"; then
   mount --bind -o ro "$offered" "$root/run/wheelhouse"
 fi
 if test -n "$readonly"; then mount -o remount,bind,ro "$root"; fi
-exec env -i "$@"
+env -i "$@" || exit $?
 """
 
 
-def run(root: Path, argv: Sequence[str], *, environment: Mapping[str, str], wheels: Path | None = None) -> None:
+def run(
+    root: Path,
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    user: int = 0,
+    read_only: bool = False,
+    wheels: Path | None = None,
+) -> None:
     """Run `argv` in `root` to its end, without a network.
 
     Raises:
         TestbedError: not root, or the command failed (with its last words).
     """
-    full = command(root, argv, environment=environment, wheels=wheels)
+    full = command(root, argv, environment=environment, user=user, read_only=read_only, wheels=wheels)
     done = subprocess.run(full, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=_PROGRAMS, check=False)
     if done.returncode != 0:
         words = (done.stdout + done.stderr).strip()[-3000:]

@@ -81,7 +81,7 @@ def list_(output: _Output = "text") -> None:
 def _build(
     names: list[str] | None, arguments: Mapping[str, str] = MappingProxyType({})
 ) -> list[tuple[images.Image, float]]:
-    log = logging.getLogger("testbed.images")
+    log = logging.getLogger("testbed")
     log.setLevel(logging.INFO)
     log.handlers = [_Steps()]
     made = []

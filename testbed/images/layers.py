@@ -13,13 +13,15 @@ import tarfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Final
 
-from testbed.images import store
+from testbed import cache
 
 MEDIA_TYPE: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 EPOCH: Final = 946684800  # 2000-01-01: before 1980 there are tools (zip) that refuse
+_NOT_INPUT: Final = ("cli.py", "registry.py")  # modules that have no part in what an image holds
 _BLOB: Final = "layer.tar.gz"
 _FACTS: Final = "layer.json"
 _LEVEL: Final = 5
@@ -68,10 +70,17 @@ class _Hashing(io.RawIOBase):
         return f"sha256:{self._hash.hexdigest()}"
 
 
+@lru_cache
+def code() -> str:
+    """Digest of the modules that make images: with other code, nothing that was made is taken to be the same."""
+    sources = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in _NOT_INPUT)
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
+
+
 def layer(tree: Tree) -> Layer:
     """The layer of `tree`, from the cache when it is there."""
-    name = store.key(tree.inputs, store.code(), zlib.ZLIB_RUNTIME_VERSION)
-    return load(store.once("layers", tree.name, name, lambda folder: _build(tree, folder)))
+    name = cache.key(tree.inputs, code(), zlib.ZLIB_RUNTIME_VERSION)
+    return load(cache.once("layers", tree.name, name, lambda folder: _build(tree, folder)))
 
 
 def load(folder: Path) -> Layer:
@@ -114,7 +123,7 @@ def walk(root: Path) -> Iterator[str]:
 
 
 def _build(tree: Tree, folder: Path) -> None:
-    store.LOG.info("packing layer %s", tree.name)
+    cache.LOG.info("packing layer %s", tree.name)
     root = folder / "root"
     root.mkdir()
     tree.make(root)

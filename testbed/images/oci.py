@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from testbed.images import layers, store
+from testbed import cache
+from testbed.images import layers
 from testbed.images.layers import Layer
 from testbed.images.packages import debian_architecture
 
@@ -48,8 +49,8 @@ def image(name: str, content: Sequence[Layer], settings: Mapping[str, Any]) -> I
         "rootfs": {"type": "layers", "diff_ids": [each.diff_id for each in content]},
         "created": "2000-01-01T00:00:00Z",
     }
-    key = store.key(config, [each.digest for each in content])
-    return load(name, store.once("images", name, key, lambda folder: _write(folder, content, config)))
+    key = cache.key(config, [each.digest for each in content])
+    return load(name, cache.once("images", name, key, lambda folder: _write(folder, content, config)))
 
 
 def load(name: str, folder: Path) -> Image:
@@ -62,7 +63,8 @@ def load(name: str, folder: Path) -> Image:
 
 
 def unpack(found: Image, root: Path) -> None:
-    """Unpack an image's file system into the folder `root`."""
+    """Unpack an image's file system into the folder `root`, which becomes one that anybody may enter."""
+    root.chmod(0o755)
     for each in found.manifest["layers"]:
         layers.unpack(Layer(each["digest"], "", each["size"], found.blob(each["digest"])), root)
 

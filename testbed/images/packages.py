@@ -16,8 +16,8 @@ from pathlib import Path
 from platform import freedesktop_os_release
 from typing import Final
 
+from testbed import cache
 from testbed.errors import TestbedError
-from testbed.images import store
 
 MIRROR_VARIABLE: Final = "TESTBED_DEBIAN_MIRROR"
 KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -54,8 +54,8 @@ def fetch(selection: Selection) -> list[Package]:
         TestbedError: no apt here, no mirror known, or apt's own last words.
     """
     architecture = debian_architecture()
-    name = store.key(*astuple(selection), architecture)
-    folder = store.once("packages", selection.suite, name, lambda folder: _fetch(selection, architecture, folder))
+    name = cache.key(*astuple(selection), architecture)
+    folder = cache.once("packages", selection.suite, name, lambda folder: _fetch(selection, architecture, folder))
     index: dict[str, str] = json.loads((folder / _INDEX).read_text())
     return [Package(folder / file, sha256) for file, sha256 in sorted(index.items())]
 
@@ -90,7 +90,7 @@ def mirror() -> str:
 
 
 def _fetch(selection: Selection, architecture: str, folder: Path) -> None:
-    store.LOG.info("fetching %s and dependencies from Debian %s", " ".join(selection.packages), selection.suite)
+    cache.LOG.info("fetching %s and dependencies from Debian %s", " ".join(selection.packages), selection.suite)
     if not KEYRING.exists():
         raise TestbedError(f"no {KEYRING} to check packages with: apt-get install debian-archive-keyring")
     apt = folder / "apt"

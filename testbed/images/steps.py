@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from testbed import cache
 from testbed.errors import TestbedError
-from testbed.images import layers, store
+from testbed.images import layers
 from testbed.images.context import Context
 from testbed.images.layers import Layer
 
@@ -31,7 +32,7 @@ class Step:
 
     def folder(self) -> Path:
         """Where its layer is, or will be."""
-        return store.folder("layers", _KIND, self.key)
+        return cache.folder("layers", _KIND, self.key)
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Plan:
 
     @property
     def key(self) -> str:
-        return self.steps[-1].key if self.steps else store.key([each.diff_id for each in self.base])
+        return self.steps[-1].key if self.steps else cache.key([each.diff_id for each in self.base])
 
     def packed(self, steps: int) -> list[Layer]:
         """The layers of the first so many steps."""
@@ -70,14 +71,14 @@ class Plan:
 
     def add(self, text: str, inputs: Any, apply: Callable[[Path], None]) -> None:
         """Add a step."""
-        self.steps.append(Step(store.key(self.key, text, inputs, store.code()), text, apply))
+        self.steps.append(Step(cache.key(self.key, text, inputs, layers.code()), text, apply))
 
 
 def carry_out(plans: Sequence[Plan]) -> list[Layer]:
     """The layers of the last plan, its base included; made where they are not in the cache."""
     image = plans[-1]
     if not all(step.folder().is_dir() for step in image.steps):
-        with store.workspace("layers", "stages") as work:
+        with cache.workspace("layers", "stages") as work:
             for number, plan in enumerate(plans):
                 plan.root = work / str(number)
                 _carry_out(plan)
@@ -121,12 +122,12 @@ def copy_stage(other: Plan, sources: Sequence[str], root: Path, place: str, fold
 
 def _carry_out(plan: Plan) -> None:
     for step in plan.steps:
-        store.once("layers", _KIND, step.key, partial(_layer, plan, step))
+        cache.once("layers", _KIND, step.key, partial(_layer, plan, step))
         plan.done += 1
 
 
 def _layer(plan: Plan, step: Step, folder: Path) -> None:
-    store.LOG.info("%s: %s", _KIND, " ".join(step.text.split())[:100])
+    cache.LOG.info("%s: %s", _KIND, " ".join(step.text.split())[:100])
     root = plan.tree()
     before = _snapshot(root)
     step.apply(root)

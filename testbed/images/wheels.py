@@ -10,8 +10,8 @@ from typing import Final
 
 from packaging.requirements import Requirement
 
+from testbed import cache
 from testbed.errors import TestbedError
-from testbed.images import store
 
 _GLIBC: Final = range(17, 42)  # minor releases of glibc 2 whose wheels run on the base
 
@@ -22,8 +22,8 @@ def wheelhouse(locks: Sequence[Path], python: str) -> Path:
     Raises:
         TestbedError: pip's own last words.
     """
-    name = store.key([lock.read_text() for lock in locks], python, platform.machine())
-    return store.once("wheels", "operator", name, lambda folder: _fetch(locks, python, folder))
+    name = cache.key([lock.read_text() for lock in locks], python, platform.machine())
+    return cache.once("wheels", "operator", name, lambda folder: _fetch(locks, python, folder))
 
 
 def pins(lock: Path, python: str) -> dict[str, str]:
@@ -33,7 +33,7 @@ def pins(lock: Path, python: str) -> dict[str, str]:
 
 
 def _fetch(locks: Sequence[Path], python: str, folder: Path) -> None:
-    store.LOG.info("fetching the wheels of %s", " and ".join(lock.name for lock in locks))
+    cache.LOG.info("fetching the wheels of %s", " and ".join(lock.name for lock in locks))
     major, minor, *_ = python.split(".")
     target = ["--implementation", "cp", "--python-version", f"{major}.{minor}"]
     for release in _GLIBC:

@@ -12,26 +12,18 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from testbed import paths
 
-LOG: Final = logging.getLogger("testbed.images")
-_NOT_INPUT: Final = ("cli.py", "registry.py")  # modules that have no part in what an image holds
+LOG: Final = logging.getLogger("testbed")
+"""What takes a while says so here; the command line shows it."""
 
 
 def key(*inputs: Any) -> str:
     """A short digest over `inputs`, which are JSON."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@cache
-def code() -> str:
-    """Digest of the modules that make images: with other code, nothing that was made is taken to be the same."""
-    sources = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in _NOT_INPUT)
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def folder(area: str, kind: str, name: str) -> Path:
