@@ -18,7 +18,7 @@ def policy(world: World, name: str = POLICY, **spec: Any) -> Manifest:
         "placement": {"jurisdictions": ["FR", "DE"]},
         "images": {"registries": [world.images.registry]},
         "storage": {"storageClasses": world.storage_classes},
-        "models": {"sources": ["s3://weights/", "oci://203.0.113.30:5000/models/"], "s3Endpoint": source.endpoint},
+        "models": {"sources": ["s3://weights/"], "s3Endpoint": source.endpoint},
         "network": {
             "importEgress": [{"cidr": source.network, "ports": [source.port]}],
             "ingressNamespaces": {"matchLabels": {"calls": "models"}},

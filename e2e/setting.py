@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from charts import sync
-from e2e.world import RELEASE, SYSTEM, Images, Source, World
+from e2e.world import MODEL, RELEASE, SYSTEM, Images, Source, World
 from testbed import Cluster, models
 from testbed.nodes import outside, storage
 from testbed.nodes.fleet import Fleet
@@ -53,11 +53,11 @@ def _world(cluster: Cluster, home: Path) -> World:
 
 def fill(fleet: Fleet) -> None:
     """Put the weights where the S3 server of the outside world has them, as its operator would."""
-    for name, path in models.all_models().items():
-        folder = fleet.outside.bucket / name
-        if not (folder / path.name).exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, folder / path.name)
+    path = models.smollm2()
+    folder = fleet.outside.bucket / MODEL
+    if not (folder / path.name).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / path.name)
 
 
 def install(world: World, image: str, *more: str) -> str:
@@ -82,8 +82,6 @@ def _egress(world: World) -> list[dict[str, object]]:
     """The API server, wherever this cluster has it."""
     host, _, port = world.cluster.server.removeprefix("https://").rpartition(":")
     return [{"to": [{"ipBlock": {"cidr": f"{host}/32"}}], "ports": [{"port": int(port), "protocol": "TCP"}]}]
-
-
 
 
 def own_cluster(home: Path) -> Iterator[World]:

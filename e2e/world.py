@@ -59,7 +59,9 @@ class Source:
 class World(Lab):
     """A cluster in which pods run, with the operator installed in it."""
 
-    def __init__(self, cluster: Cluster, home: Path, images: Images, source: Source, storage_classes: list[str]) -> None:
+    def __init__(
+        self, cluster: Cluster, home: Path, images: Images, source: Source, storage_classes: list[str]
+    ) -> None:
         super().__init__(cluster, cluster.kubeconfig, home)
         self.images = images
         self.source = source
@@ -96,11 +98,26 @@ class World(Lab):
         """Run a command in a pod and return what it prints."""
         return self.cluster.kubectl("exec", pod, "-n", namespace, "--", *command)
 
-    def ask(self, question: str, *, caller: str = "caller", namespace: str = CALLERS, pool: str = POOL, **more: Any) -> str:
+    def ask(
+        self, question: str, *, caller: str = "caller", namespace: str = CALLERS, pool: str = POOL, **more: Any
+    ) -> str:
         """What the model answers to a question that is asked from a pod, through the Service."""
         body = {"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 24} | more
         answer = json.loads(self.execute(caller, namespace, "python3", "-c", _ASK, url(pool), json.dumps(body)))
         return str(answer["choices"][0]["message"]["content"])
+
+    def fetch(
+        self,
+        target: str,
+        body: Manifest | None = None,
+        *,
+        key: str = "",
+        caller: str = "caller",
+        namespace: str = CALLERS,
+    ) -> str:
+        """HTTP status with which a URL answers a pod, or how it does not."""
+        content = json.dumps(body) if body else ""
+        return self.execute(caller, namespace, "python3", "-c", _FETCH, target, content, key).strip()
 
     def inside(self, pod: Manifest, program: str, *arguments: str, timeout: float = 60) -> str:
         """Run a Python program of this machine inside a pod's network, whatever the pod's image holds."""
@@ -151,4 +168,16 @@ _ASK = """
 import sys, urllib.request
 request = urllib.request.Request(sys.argv[1] + "/v1/chat/completions", sys.argv[2].encode(), {"Content-Type": "application/json"})
 print(urllib.request.urlopen(request, timeout=60).read().decode())
+"""
+
+_FETCH = """
+import sys, urllib.request, urllib.error
+headers = {"Content-Type": "application/json"} | ({"Authorization": "Bearer " + sys.argv[3]} if sys.argv[3] else {})
+request = urllib.request.Request(sys.argv[1], sys.argv[2].encode() or None, headers)
+try:
+    print(urllib.request.urlopen(request, timeout=5).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+except urllib.error.URLError as error:
+    print(error.reason)
 """

@@ -84,6 +84,12 @@ def throttle(layout: Layout, megabits: int | None) -> None:
         run(*enter, "replace", "dev", "eth0", "root", *shape)
 
 
+def sent_from_outside(layout: Layout) -> int:
+    """Bytes that the outside world has sent to the bridge so far."""
+    (link,) = json.loads(run("ip", "-n", layout.outside, "-json", "-statistics", "link", "show", "dev", "eth0"))
+    return int(link["stats64"]["tx"]["bytes"])
+
+
 def _make_bridge(layout: Layout) -> None:
     lines = [
         f"link add {layout.bridge} type bridge",
