@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,15 +32,29 @@ def folder(area: str, kind: str, name: str) -> Path:
     return paths.cache() / area / f"{kind}-{name}"
 
 
-def once(area: str, kind: str, name: str, make: Callable[[Path], None]) -> Path:
-    """The folder of this name; `make` fills it when it is not there. `kind` has no dot in it."""
+def once(area: str, kind: str, name: str, make: Callable[[Path], None], *, days: int = 0) -> Path:
+    """The folder of this name; `make` fills it when it is not there. `kind` has no dot in it.
+
+    With `days`, making one removes those of its kind that nobody has asked for in so many days.
+    """
     wanted = folder(area, kind, name)
     if not wanted.is_dir():
         with workspace(area, kind) as partial:
             if not wanted.is_dir():  # made by another process while this one waited
                 make(partial)
                 partial.rename(wanted)
+                if days:
+                    _forget(wanted.parent, kind, days)
+    if days:
+        os.utime(wanted)
     return wanted
+
+
+def _forget(parent: Path, kind: str, days: int) -> None:
+    oldest = time.time() - days * 24 * 3600
+    for each in parent.glob(f"{kind}-*"):
+        if each.stat().st_mtime < oldest:
+            shutil.rmtree(each)
 
 
 @contextmanager
