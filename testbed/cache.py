@@ -4,6 +4,7 @@ Any number of processes may ask at once: one makes, the others wait. A folder ap
 there is complete, however its maker ended.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -46,7 +47,8 @@ def once(area: str, kind: str, name: str, make: Callable[[Path], None], *, days:
                 if days:
                     _forget(wanted.parent, kind, days)
     if days:
-        os.utime(wanted)
+        with contextlib.suppress(OSError):  # somebody else's cache, taken along
+            os.utime(wanted)
     return wanted
 
 
@@ -68,10 +70,12 @@ def workspace(area: str, kind: str) -> Iterator[Path]:
         for abandoned in parent.glob(f".partial-{kind}.*"):
             shutil.rmtree(abandoned, ignore_errors=True)
         partial = parent / f".partial-{kind}.{os.getpid()}"
-        partial.mkdir()
+        mask = os.umask(0o022)  # modes end up in images; a strict mask would make them unreadable for their users
         try:
+            partial.mkdir()
             yield partial
         finally:
+            os.umask(mask)
             shutil.rmtree(partial, ignore_errors=True)
 
 
