@@ -4,12 +4,14 @@ Any number of processes may ask at once: one makes, the others wait. A folder ap
 there is complete, however its maker ended.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,15 +33,30 @@ def folder(area: str, kind: str, name: str) -> Path:
     return paths.cache() / area / f"{kind}-{name}"
 
 
-def once(area: str, kind: str, name: str, make: Callable[[Path], None]) -> Path:
-    """The folder of this name; `make` fills it when it is not there. `kind` has no dot in it."""
+def once(area: str, kind: str, name: str, make: Callable[[Path], None], *, days: int = 0) -> Path:
+    """The folder of this name; `make` fills it when it is not there. `kind` has no dot in it.
+
+    With `days`, making one removes those of its kind that nobody has asked for in so many days.
+    """
     wanted = folder(area, kind, name)
     if not wanted.is_dir():
         with workspace(area, kind) as partial:
             if not wanted.is_dir():  # made by another process while this one waited
                 make(partial)
                 partial.rename(wanted)
+                if days:
+                    _forget(wanted.parent, kind, days)
+    if days:
+        with contextlib.suppress(OSError):  # somebody else's cache, taken along
+            os.utime(wanted)
     return wanted
+
+
+def _forget(parent: Path, kind: str, days: int) -> None:
+    oldest = time.time() - days * 24 * 3600
+    for each in parent.glob(f"{kind}-*"):
+        if each.stat().st_mtime < oldest:
+            shutil.rmtree(each)
 
 
 @contextmanager
@@ -53,10 +70,12 @@ def workspace(area: str, kind: str) -> Iterator[Path]:
         for abandoned in parent.glob(f".partial-{kind}.*"):
             shutil.rmtree(abandoned, ignore_errors=True)
         partial = parent / f".partial-{kind}.{os.getpid()}"
-        partial.mkdir()
+        mask = os.umask(0o022)  # modes end up in images; a strict mask would make them unreadable for their users
         try:
+            partial.mkdir()
             yield partial
         finally:
+            os.umask(mask)
             shutil.rmtree(partial, ignore_errors=True)
 
 

@@ -22,6 +22,8 @@ from testbed import cache
 MEDIA_TYPE: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 EPOCH: Final = 946684800  # 2000-01-01: before 1980 there are tools (zip) that refuse
 _NOT_INPUT: Final = ("cli.py", "registry.py")  # modules that have no part in what an image holds
+DAYS: Final = 14
+"""How long layers and images are kept that nobody asks for. Packages, wheels and models stay: they cannot be made again."""
 _BLOB: Final = "layer.tar.gz"
 _FACTS: Final = "layer.json"
 _LEVEL: Final = 5
@@ -80,7 +82,7 @@ def code() -> str:
 def layer(tree: Tree) -> Layer:
     """The layer of `tree`, from the cache when it is there."""
     name = cache.key(tree.inputs, code(), zlib.ZLIB_RUNTIME_VERSION)
-    return load(cache.once("layers", tree.name, name, lambda folder: _build(tree, folder)))
+    return load(cache.once("layers", tree.name, name, lambda folder: _build(tree, folder), days=DAYS))
 
 
 def load(folder: Path) -> Layer:

@@ -50,7 +50,8 @@ def image(name: str, content: Sequence[Layer], settings: Mapping[str, Any]) -> I
         "created": "2000-01-01T00:00:00Z",
     }
     key = cache.key(config, [each.digest for each in content])
-    return load(name, cache.once("images", name, key, lambda folder: _write(folder, content, config)))
+    folder = cache.once("images", name, key, lambda folder: _write(folder, content, config), days=layers.DAYS)
+    return load(name, folder)
 
 
 def load(name: str, folder: Path) -> Image:

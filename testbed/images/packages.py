@@ -127,6 +127,7 @@ def _options(apt: Path, architecture: str) -> list[str]:
         "APT::Sandbox::User": "",  # apt's own user may not enter this user's cache
         "Acquire::Languages": "none",
         "Acquire::Retries": 3,
+        "APT::Update::Error-Mode": "any",  # else it goes on without lists, and packages are said not to exist
     }
     return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 

@@ -122,7 +122,7 @@ def copy_stage(other: Plan, sources: Sequence[str], root: Path, place: str, fold
 
 def _carry_out(plan: Plan) -> None:
     for step in plan.steps:
-        cache.once("layers", _KIND, step.key, partial(_layer, plan, step))
+        cache.once("layers", _KIND, step.key, partial(_layer, plan, step), days=layers.DAYS)
         plan.done += 1
 
 

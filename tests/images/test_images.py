@@ -48,9 +48,13 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_same_packages_give_the_same_images_in_another_cache(cache: Path) -> None:
+def test_same_packages_give_the_same_images_in_another_cache_whatever_the_mask(cache: Path) -> None:
     here = {name: images.build(name).digest for name in ("pause", "client")}
-    assert built(cache, "pause", "client") == here
+    mask = os.umask(0o077)
+    try:
+        assert built(cache, "pause", "client") == here
+    finally:
+        os.umask(mask)
 
 
 def test_many_may_ask_at_once_and_what_a_killed_one_left_is_removed(cache: Path) -> None:
@@ -64,9 +68,9 @@ def test_many_may_ask_at_once_and_what_a_killed_one_left_is_removed(cache: Path)
 
 def test_a_warm_build_takes_no_time() -> None:
     images.build("engine")
-    started = time.monotonic()
+    started = time.process_time()  # of ours alone, however busy the machine is
     images.build("engine")
-    assert time.monotonic() - started < 0.2
+    assert time.process_time() - started < 0.2
 
 
 def test_pause_sleeps(unpacked: Unpacked) -> None:
