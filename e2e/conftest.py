@@ -11,19 +11,45 @@ from collections.abc import Iterator
 import pytest
 
 from e2e import manifests
+from e2e.report import Report
 from e2e.setting import own_cluster, test_bed
 from e2e.world import CALLERS, MODEL, NAMESPACE, POLICY, POOL, STRANGERS, TIER, World
 from testbed.nodes import machine
 
+ORDER = ("installing", "importing", "serving", "network", "placement", "disconnect", "uninstalling")
+"""Of the files: what takes something away comes last."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need the test bed's own nodes say so where there are none."""
+    """In the order of the story; tests that need the test bed's own nodes say so where there are none."""
+    items.sort(key=lambda item: _rank(item.path.stem.removeprefix("test_")))
     if not os.environ.get("E2E_KUBECONFIG"):
         return
     reason = "needs the test bed's real nodes (it stops them, or looks into their network): unset E2E_KUBECONFIG"
     for item in items:
         if item.get_closest_marker("real_nodes"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _rank(name: str) -> int:
+    return ORDER.index(name) if name in ORDER else len(ORDER)
+
+
+_REPORT = Report()
+
+
+@pytest.fixture(scope="session")
+def report() -> Report:
+    """Figures that are shown at the end of the run."""
+    return _REPORT
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures."""
+    if _REPORT.lines:
+        terminalreporter.section("figures of this run")
+        for line in _REPORT.lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ class Load:
     """While it is entered, a pod asks a model without a pause."""
 
     def __init__(self, world: World, url: str, caller: str = "caller") -> None:
-        self._world = world
+        self._world, self._caller = world, caller
         self._command = ["exec", caller, "-n", CALLERS, "--", "python3", "-u", "-c", _PROGRAM, url, str(_CLIENTS)]
         self._log = world.logs / "load.jsonl"
         self._process: subprocess.Popen[bytes] | None = None
@@ -21,7 +21,7 @@ class Load:
     def __enter__(self) -> "Load":
         kubectl = [self._world.cluster.kubectl_program, f"--kubeconfig={self._world.kubeconfig}"]
         with self._log.open("wb") as output:
-            self._process = subprocess.Popen([*kubectl, *self._command], stdin=subprocess.PIPE, stdout=output)
+            self._process = subprocess.Popen([*kubectl, *self._command], stdin=subprocess.DEVNULL, stdout=output)
         return self
 
     def __exit__(
@@ -30,7 +30,7 @@ class Load:
         assert self._process is not None
         self._process.kill()
         self._process.wait(10)
-        self._world.cluster.kubectl("exec", "caller", "-n", CALLERS, "--", "pkill", "-f", "http_load")
+        self._world.execute(self._caller, CALLERS, "busybox", "killall", "python3")
 
     def answered(self) -> int:
         """How many requests were answered so far."""
@@ -46,7 +46,6 @@ class Load:
 
 
 _PROGRAM = """
-# http_load
 import json, sys, threading, urllib.request
 body = json.dumps({"messages": [{"role": "user", "content": "Say yes."}], "max_tokens": 2, "temperature": 0}).encode()
 def ask():

@@ -62,10 +62,12 @@ def fill(fleet: Fleet) -> None:
 
 def install(world: World, image: str, *more: str) -> str:
     """Install or upgrade the operator with helm, and wait for its pods; what helm says."""
-    return world.helm(
-        *("upgrade", "--install", RELEASE, sync.CHART, f"--namespace={SYSTEM}", "--create-namespace"),
-        *("--wait", "--timeout=120s", *values(world, image), *more),
-    )
+    return world.helm("upgrade", "--install", RELEASE, sync.CHART, *place(), *values(world, image), *more)
+
+
+def place() -> Sequence[str]:
+    """Where the release goes, and that helm is to wait for it."""
+    return (f"--namespace={SYSTEM}", "--create-namespace", "--wait", "--timeout=120s")
 
 
 def values(world: World, image: str) -> Sequence[str]:

@@ -63,7 +63,7 @@ def test_api_key_and_autoscaler(served: World, keyed: str) -> None:
 
 
 def _autoscaled(least: int, most: int) -> str:
-    bounds = {"minReplicas": least, "maxReplicas": most, "metric": "CPUUtilization", "target": 80}
+    bounds = {"minReplicas": least, "maxReplicas": most, "metric": "CPU", "target": 80}
     return json.dumps({"spec": {"replicas": None, "autoscaling": bounds}})
 
 
@@ -71,7 +71,7 @@ def test_rollout_drains_without_a_failed_request(served: World) -> None:
     before = {pod["metadata"]["uid"] for pod in served.ready(POOL)}
     with Load(served, url(POOL)) as load:
         wait_for("requests", lambda: load.answered() > 20)
-        served.cluster.kubectl("patch", "sovpool", POOL, "-n", NAMESPACE, "--type=merge", "-p", _env("128"))
+        served.cluster.kubectl("patch", "sovpool", POOL, "-n", NAMESPACE, "--type=merge", "-p", _env(served))
 
         def replaced() -> bool:
             pods = served.all("pods", NAMESPACE, f"sovereignai.io/pool={POOL},app.kubernetes.io/component=serving")
@@ -84,7 +84,11 @@ def test_rollout_drains_without_a_failed_request(served: World) -> None:
     served.wait_ready("sovpool", POOL)
 
 
-def _env(batch: str) -> str:
+def _env(world: World) -> str:
+    """A harmless change of the pod template: another value than there is."""
+    pool = world.get("sovpool", POOL, NAMESPACE)
+    assert pool is not None
+    batch = "256" if pool["spec"]["runtime"].get("env", [{}])[0].get("value") == "128" else "128"
     return json.dumps({"spec": {"runtime": {"env": [{"name": "LLAMA_ARG_BATCH", "value": batch}]}}})
 
 

@@ -119,6 +119,15 @@ class World(Lab):
         content = json.dumps(body) if body else ""
         return self.execute(caller, namespace, "python3", "-c", _FETCH, target, content, key).strip()
 
+    def ask_directly(self, caller: Manifest, address: str, question: str) -> str:
+        """As `ask`, but without the API server; empty when there is no answer."""
+        body = {"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 24}
+        try:
+            answer = json.loads(self.inside(caller, _ASK, address, json.dumps(body)))
+        except subprocess.CalledProcessError:
+            return ""
+        return str(answer["choices"][0]["message"]["content"])
+
     def inside(self, pod: Manifest, program: str, *arguments: str, timeout: float = 60) -> str:
         """Run a Python program of this machine inside a pod's network, whatever the pod's image holds."""
         (process, *_) = self.processes(pod)
@@ -129,6 +138,31 @@ class World(Lab):
     def processes(self, pod: Manifest) -> list[int]:
         """Process ids, as this machine numbers them, of what runs in a pod; lowest first."""
         return sorted(cgroups.processes(self.fleet.layout, pod["metadata"]["uid"]))
+
+    def caller_off(self, node: str) -> str:
+        """Name of a pod that may call models and is not on this node."""
+        pod = manifests.client(self, "elsewhere", CALLERS, nodeName="fr-1")
+        assert node != "fr-1"
+        self.apply(pod)
+        self.wait_pod("elsewhere", CALLERS)
+        return "elsewhere"
+
+    def tenant(self, name: str, namespace: str) -> Path:
+        """A kubeconfig of a user with the cluster's own role `admin` in one namespace."""
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"}
+        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}
+        binding = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "roleRef": role, "subjects": [subject]}
+        self.apply(binding | {"metadata": {"name": name, "namespace": namespace}})
+        return self.cluster.client_certificate(name)
+
+    def reconnect(self) -> None:
+        """Start again what of the cluster's processes does not run."""
+        Cluster.up(self.cluster.name, provider="binaries")
+
+    @property
+    def own_nodes(self) -> bool:
+        """Whether the nodes are the test bed's."""
+        return self._own_nodes
 
     # --- objects ------------------------------------------------------------------------------------
 
