@@ -91,6 +91,9 @@ class Reason(StrEnum):
     DELETED = "Deleted"  #: a pod in the wrong place was deleted, because its eviction was refused for too long
     REPAIR_BLOCKED = "RepairBlocked"  #: a pod in the wrong place could not be removed; the message says what blocks
     DRIFT_REPAIRED = "DriftRepaired"  #: a child was changed by somebody else and has been put back
+    STATIC_POD = (
+        "StaticPod"  #: a kubelet has a static pod for a governed namespace, which no rule of the API server stops
+    )
     NODE_FACT_MISMATCH = "NodeFactMismatch"  #: a node's own region label contradicts its fact
 
 

@@ -20,6 +20,7 @@ from sovereign.api.meta import (
 )
 
 Manifest = Mapping[str, Any]
+_MIRROR: Final = "kubernetes.io/config.mirror"
 _VOLATILE: Final = frozenset({"status", "metadata"})
 _WRITTEN_BY_CLUSTER: Final = frozenset({"PersistentVolumeClaim", "Job", "ServiceAccount"})
 """Kinds whose spec the cluster's own controllers fill in, or that have none: foreign fields are no drift there."""
@@ -110,6 +111,8 @@ class Pod(msgspec.Struct, frozen=True):
     """Its deletionTimestamp in seconds since the epoch: when it was told to have ended by; 0 when it was not told to end."""
     grace: int
     """Seconds it has to end: its own, or those it was given when it was told to."""
+    mirror: bool
+    """Whether it stands for a static pod, which a kubelet runs from a file on its node."""
     finalizers: tuple[str, ...]
     pins: tuple[str, ...]
     """The policies whose approved label its nodeSelector asks for."""
@@ -246,6 +249,7 @@ def pod(manifest: Manifest) -> Pod:
         ready=conditions.get("Ready", {}).get("status") == "True",
         ends=_epoch(metadata.get("deletionTimestamp")),
         grace=metadata.get("deletionGracePeriodSeconds", spec.get("terminationGracePeriodSeconds", 30)),
+        mirror=_MIRROR in (metadata.get("annotations") or {}),
         finalizers=tuple(metadata.get("finalizers") or ()),
         pins=tuple(policy for key in spec.get("nodeSelector") or () if (policy := approving_policy(key))),
         message=_why_not_running(status, conditions),

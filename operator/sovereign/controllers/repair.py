@@ -74,10 +74,22 @@ class PodRepair:
             await self._leave_endpoints(pod, violation, since)
         if not violation.repair:
             return None
+        if pod.mirror:
+            return self._leave_to_its_node(pod, violation)
         if pod.deleting:
             await self._shorten(pod, violation, since)
             return self._watch_it_end(pod, violation, since)
         return await self._remove(pod, violation, since)
+
+    def _leave_to_its_node(self, pod: Pod, violation: Violation) -> Outcome:
+        """A mirror pod is only the sign of a static pod, which would go on unseen without it."""
+        self._tell(
+            pod,
+            "Warning",
+            Reason.REPAIR_BLOCKED,
+            f"{violation.message}; only its node can end a static pod: remove its manifest from the staticPodPath of {pod.node}",
+        )
+        return None
 
     async def _remake(self, pod: Pod) -> Outcome:
         """Have a stranded pod made anew, once its controller has had the time to see the change itself."""
