@@ -31,6 +31,7 @@ from sovereign.controllers.model import ModelController
 from sovereign.controllers.policy import PolicyController
 from sovereign.controllers.pool import PoolController
 from sovereign.controllers.repair import PodRepair
+from sovereign.controllers.static_pods import watch_events
 from sovereign.controllers.store import MODEL, POD, POLICY, POOL, RUNTIME, Store
 from sovereign.plan.inventory import Node, Settings
 
@@ -168,11 +169,14 @@ class Operator:
         election = asyncio.create_task(lease.run(self._lost), name="lease")
         try:
             await lease.leading.wait()
-            workers = asyncio.create_task(engine.run(), name="workers")
+            working = [
+                asyncio.create_task(engine.run(), name="workers"),
+                asyncio.create_task(watch_events(context, dispatcher), name="static pods"),
+            ]
             try:
-                await asyncio.wait([workers, election], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([*working, election], return_when=asyncio.FIRST_COMPLETED)
             finally:
-                await _cancel([workers])
+                await _cancel(working)
         finally:
             await _cancel([election])
 

@@ -1,9 +1,13 @@
 """The world changes: pods leave the endpoints at once, are removed, and come up where they may be."""
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.operator.lab import FACTS, Lab, Process, wait_for
+import pytest
+
+from testbed.errors import TestbedError
+from tests.operator.lab import FACTS, IMAGE, Lab, Process, wait_for
 
 FRENCH = ("gpu-fr-1", "gpu-fr-2", "gpu-fr-3")
 
@@ -205,3 +209,109 @@ def test_a_node_that_gains_gpus_is_noticed(lab: Lab, operator: Process, place: s
     lab.cluster.kubectl("patch", "node", "cpu-fr-1", "--subresource=status", "--type=merge", "-p", json.dumps(added))
     lab.wait_condition("sovpool", "chat", place, "Ready", "True")
     assert nodes_of(lab, place, "chat") == ["cpu-fr-1"]
+
+
+SILENT = "silent-fr-1"
+"""A node of no kubelet: KWOK's nodes end a pod at once, and what it was given to end could not be seen."""
+Occupy = Callable[[int], str]
+
+
+@pytest.fixture
+def occupy(lab: Lab, operator: Process, place: str) -> Iterator[Occupy]:
+    """Put a ready pod with this terminationGracePeriodSeconds on the silent node; returns its UID."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": SILENT, "labels": {f"{FACTS}/jurisdiction": "FR"}}}
+    ready = [{"type": "Ready", "status": "True", "reason": "Test", "message": ""}]
+    lab.cluster.kubectl("create", "-f", "-", input=json.dumps(node))
+    status(lab, "node", SILENT, conditions=ready)
+
+    def put(own: int) -> str:
+        wait_for("the node", lambda: f"{place}.{FACTS}/approved" in lab.get("node", SILENT)["metadata"]["labels"])  # type: ignore[index]
+        spec = {"nodeName": SILENT, "terminationGracePeriodSeconds": own, "containers": [{"name": "c", "image": IMAGE}]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stays", "labels": {"app": "stays"}}}
+        wait_for(
+            "the pod to be admitted",
+            lambda: created(lab, place, {**pod, "spec": spec}) or lab.get("pod", "stays", place),
+        )
+        status(lab, "pod", "stays", place, phase="Running", conditions=ready)
+        return str(lab.get("pod", "stays", place)["metadata"]["uid"])  # type: ignore[index]
+
+    yield put
+    lab.cluster.kubectl("delete", "pod", "stays", "-n", place, "--force", "--grace-period=0", "--ignore-not-found")
+    lab.cluster.kubectl("delete", "node", SILENT)
+
+
+def created(lab: Lab, namespace: str, manifest: dict[str, Any]) -> bool:
+    """Try to create an object: what the API server knows of a new node follows a moment later."""
+    try:
+        lab.cluster.kubectl("create", "-n", namespace, "-f", "-", input=json.dumps(manifest))
+    except TestbedError as error:
+        if "is not approved" not in str(error):
+            raise
+        return False
+    return True
+
+
+def status(lab: Lab, kind: str, name: str, namespace: str = "", **status: Any) -> None:
+    """Write a status, as a kubelet would."""
+    where = ["-n", namespace] if namespace else []
+    patch = json.dumps({"status": status})
+    lab.cluster.kubectl("patch", kind, name, *where, "--subresource=status", "--type=merge", "-p", patch)
+
+
+def given(lab: Lab, namespace: str) -> int | None:
+    """The seconds that the API server has stored for the end of the pod."""
+    pod = lab.get("pod", "stays", namespace)
+    assert pod is not None
+    return pod["metadata"].get("deletionGracePeriodSeconds")
+
+
+def removals(lab: Lab, since: int) -> list[tuple[str, str]]:
+    """What the operator asked for the end of the pod."""
+    writes = [request for request in lab.requests(since) if request.writes and request.name == "stays"]
+    return [(request.verb, request.resource) for request in writes]
+
+
+@pytest.mark.parametrize(("period", "own", "least", "most"), [("20s", 60, 14, 18), ("5m", 40, 40, 40)])
+def test_a_pod_ends_within_the_grace_period(
+    lab: Lab, occupy: Occupy, place: str, period: str, own: int, least: int, most: int
+) -> None:
+    lab.policy(place, tier=place, onViolation={"gracePeriod": period})
+    occupy(own)
+    lab.facts(SILENT, jurisdiction="US")
+    seconds = wait_for("its eviction", lambda: given(lab, place))
+    assert least <= seconds <= most
+    (evicted,) = events(lab, place, "Evicted")
+    assert f"evicted, with {seconds} s to end" in evicted["message"]
+
+
+def test_a_refused_eviction_ends_within_the_grace_period(lab: Lab, occupy: Occupy, place: str) -> None:
+    lab.policy(place, tier=place, onViolation={"gracePeriod": "6s"})
+    occupy(60)
+    budget = {"selector": {"matchLabels": {"app": "stays"}}, "minAvailable": 1}
+    metadata = {"name": "never", "namespace": place}
+    lab.apply({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": budget})
+    wait_for("the budget", lambda: (lab.get("pdb", "never", place) or {}).get("status", {}).get("currentHealthy"))
+    lab.facts(SILENT, jurisdiction="US")
+    assert wait_for("its deletion", lambda: given(lab, place)) == 1
+    (deleted,) = wait_for("the word", lambda: events(lab, place, "Deleted"))
+    (refused, *_) = [e for e in events(lab, place, "UnlawfulPlacement") if "eviction refused" in e["message"]]
+    assert refused["firstTimestamp"] < deleted["firstTimestamp"]
+
+
+@pytest.mark.parametrize(("before", "least", "most", "asked"), [(300, 14, 18, 1), (10, 10, 10, 0)])
+def test_a_pod_that_was_told_to_end_before(
+    lab: Lab, operator: Process, occupy: Occupy, place: str, before: int, least: int, most: int, asked: int
+) -> None:
+    lab.policy(place, tier=place, onViolation={"gracePeriod": "20s"})
+    occupy(600)
+    lab.cluster.kubectl("delete", "pod", "stays", "-n", place, f"--grace-period={before}", "--wait=false")
+    assert given(lab, place) == before
+    since = lab.position()
+    lab.facts(SILENT, jurisdiction="US")
+    wait_for("the violation", lambda: lab.get("sovpol", place)["status"]["violations"]["current"] == 1)  # type: ignore[index]
+    wait_for("its new end", lambda: least <= (given(lab, place) or 0) <= most)
+    # Whatever happens to the pod from now on, its end is not moved again.
+    for number in range(3):
+        lab.cluster.kubectl("label", "pod", "stays", "-n", place, "--overwrite", f"number={number}")
+    lab.settle(operator)
+    assert removals(lab, since) == [("delete", "pods")] * asked

@@ -88,9 +88,12 @@ class Reason(StrEnum):
     UNLAWFUL_PLACEMENT = "UnlawfulPlacement"  #: a pod is on a node that is not approved
     NOT_PROBED = "NotProbed"  #: network policies are in place, and nothing has yet shown that the network obeys them
     EVICTED = "Evicted"  #: a pod in the wrong place was evicted
-    DELETED = "Deleted"  #: a pod in the wrong place was deleted, because its eviction was refused past the grace period
+    DELETED = "Deleted"  #: a pod in the wrong place was deleted, because its eviction was refused for too long
     REPAIR_BLOCKED = "RepairBlocked"  #: a pod in the wrong place could not be removed; the message says what blocks
     DRIFT_REPAIRED = "DriftRepaired"  #: a child was changed by somebody else and has been put back
+    STATIC_POD = (
+        "StaticPod"  #: a kubelet has a static pod for a governed namespace, which no rule of the API server stops
+    )
     NODE_FACT_MISMATCH = "NodeFactMismatch"  #: a node's own region label contradicts its fact
 
 

@@ -78,12 +78,14 @@ class OnViolation(Model):
 
     action: Literal["Evict", "Report"] = Field(
         default="Evict",
-        description="Evict removes the pod (by eviction; by deletion once the grace period is over). Report only reports "
-        "it. Either way the pod leaves the endpoints of its Service at once. Default: Evict.",
+        description="Evict removes the pod (by eviction; by deletion when that is refused for as long as the grace period allows). "
+        "Report only reports it. Either way the pod leaves the endpoints of its Service at once. Default: Evict.",
     )
     grace_period: Duration = Field(
         default="60s",
-        description="How long a refused eviction is tried again before the pod is deleted, as 60s, 5m or 1h. Default: 60s.",
+        description="How long an unlawful pod may take to be gone, as 60s, 5m or 1h: its eviction, the time in which a disruption "
+        "budget may refuse that, and its own ending (terminationGracePeriodSeconds, which is shortened where it is longer). "
+        "Default: 60s.",
     )
 
 

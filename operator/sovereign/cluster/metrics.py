@@ -44,6 +44,13 @@ APPROVED_NODES: Final = Gauge(
     "sovereign_approved_nodes", "Nodes that a policy approves.", ["policy"], registry=REGISTRY
 )
 VIOLATIONS: Final = Gauge("sovereign_violations", "Pods that stand where they may not.", ["policy"], registry=REGISTRY)
+STATIC_PODS: Final = Gauge(
+    "sovereign_static_pods",
+    "Static pods in a policy's namespaces, by their mirror pods and by what kubelets said while the API server keeps it "
+    "(1 h by default); on the leader, once it has read that.",
+    ["policy"],
+    registry=REGISTRY,
+)
 ENFORCEMENT: Final = Gauge(
     "sovereign_enforcement_state",
     "1 when the policy's admission objects are in place and deny.",

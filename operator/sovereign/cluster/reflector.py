@@ -44,17 +44,19 @@ class Reflector(Generic[R]):
     """The rows of a collection by (namespace, name).
 
     ``changed(old, new)`` is called for each difference: ``old`` is None for a new object, ``new`` is None for one that is gone.
-    ``inherit(old, new)`` may carry over what is known of an object to its next row.
+    ``decode`` returns None for what is not kept. ``inherit(old, new)`` may carry over what is known of an object to its next row.
     """
 
     def __init__(
         self,
         client: Client,
         resource: Resource,
-        decode: Callable[[dict[str, Any]], R],
+        decode: Callable[[dict[str, Any]], R | None],
         changed: Callable[[R | None, R | None], None],
         *,
         selector: str = "",
+        fields: str = "",
+        lasts: tuple[int, int] = (300, 600),
         inherit: Callable[[R, R], None] | None = None,
     ) -> None:
         self._client = client
@@ -62,7 +64,10 @@ class Reflector(Generic[R]):
         self._decode = decode
         self._changed = changed
         self._inherit = inherit
-        self._params = {"labelSelector": selector} if selector else {}
+        selectors = {"labelSelector": selector, "fieldSelector": fields}
+        self._params = {name: value for name, value in selectors.items() if value}
+        self._lasts = lasts
+        """Seconds after which a watch is begun anew: at least and at most."""
         self.rows: dict[Name, R] = {}
         self.synced = asyncio.Event()
 
@@ -84,7 +89,13 @@ class Reflector(Generic[R]):
 
     def put(self, manifest: dict[str, Any]) -> None:
         """Take in an object that was read or written elsewhere, unless a newer one is known."""
-        self._store(self._decode(manifest))
+        self._take_in(manifest)
+
+    def _take_in(self, manifest: dict[str, Any]) -> R | None:
+        row = self._decode(manifest)
+        if row is not None:
+            self._store(row)
+        return row
 
     def _store(self, row: R) -> None:
         """Keep ``row``, unless it is as old as what is known already (our own write comes back as an event)."""
@@ -108,9 +119,9 @@ class Reflector(Generic[R]):
         while True:
             page = await self._client.get(self.resource.path(), params)
             for item in page["items"]:
-                row = self._decode(item)
-                seen.add((row.namespace, row.name))
-                self._store(row)
+                row = self._take_in(item)
+                if row is not None:
+                    seen.add((row.namespace, row.name))
             token = page["metadata"].get("continue")
             if not token:
                 break
@@ -126,7 +137,7 @@ class Reflector(Generic[R]):
             params = self._params | {
                 "resourceVersion": version,
                 "allowWatchBookmarks": "true",
-                "timeoutSeconds": str(random.randint(300, 600)),  # noqa: S311 - spreads reconnections
+                "timeoutSeconds": str(random.randint(*self._lasts)),  # noqa: S311 - spreads reconnections
             }
             try:
                 async for event in self._client.watch(self.resource.path(), params):
@@ -146,7 +157,7 @@ class Reflector(Generic[R]):
     def _take(self, event: dict[str, Any]) -> None:
         match event["type"]:
             case "ADDED" | "MODIFIED":
-                self._store(self._decode(event["object"]))
+                self._take_in(event["object"])
             case "DELETED":
                 metadata = event["object"]["metadata"]
                 self._remove((metadata.get("namespace", ""), metadata["name"]))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,7 @@ from sovereign.api.meta import (
 )
 
 Manifest = Mapping[str, Any]
+_MIRROR: Final = "kubernetes.io/config.mirror"
 _VOLATILE: Final = frozenset({"status", "metadata"})
 _WRITTEN_BY_CLUSTER: Final = frozenset({"PersistentVolumeClaim", "Job", "ServiceAccount"})
 """Kinds whose spec the cluster's own controllers fill in, or that have none: foreign fields are no drift there."""
@@ -105,7 +107,12 @@ class Pod(msgspec.Struct, frozen=True):
     """The label: True, False, or None when it is not there."""
     phase: str
     ready: bool
-    deleting: bool
+    ends: int
+    """Its deletionTimestamp in seconds since the epoch: when it was told to have ended by; 0 when it was not told to end."""
+    grace: int
+    """Seconds it has to end: its own, or those it was given when it was told to."""
+    mirror: bool
+    """Whether it stands for a static pod, which a kubelet runs from a file on its node."""
     finalizers: tuple[str, ...]
     pins: tuple[str, ...]
     """The policies whose approved label its nodeSelector asks for."""
@@ -113,6 +120,11 @@ class Pod(msgspec.Struct, frozen=True):
     """Why it is not running: the scheduler's or kubelet's word."""
     termination: str
     """Termination message of its first container (the importer's result)."""
+
+    @property
+    def deleting(self) -> bool:
+        """Whether it was told to end."""
+        return self.ends != 0
 
 
 def owner_of(metadata: Manifest) -> OwnerKey | None:
@@ -235,12 +247,18 @@ def pod(manifest: Manifest) -> Pod:
         compliant=None if compliant is None else compliant == "true",
         phase=status.get("phase", "Pending"),
         ready=conditions.get("Ready", {}).get("status") == "True",
-        deleting="deletionTimestamp" in metadata,
+        ends=_epoch(metadata.get("deletionTimestamp")),
+        grace=metadata.get("deletionGracePeriodSeconds", spec.get("terminationGracePeriodSeconds", 30)),
+        mirror=_MIRROR in (metadata.get("annotations") or {}),
         finalizers=tuple(metadata.get("finalizers") or ()),
         pins=tuple(policy for key in spec.get("nodeSelector") or () if (policy := approving_policy(key))),
         message=_why_not_running(status, conditions),
         termination=_termination(status),
     )
+
+
+def _epoch(time: str | None) -> int:
+    return int(datetime.fromisoformat(time).timestamp()) if time else 0
 
 
 def _why_not_running(status: Manifest, conditions: Manifest) -> str:

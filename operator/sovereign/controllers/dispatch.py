@@ -7,6 +7,10 @@ from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.rows import Child, Pod
 from sovereign.controllers.store import MODEL, POD, POLICY, POOL, Store, decode
 from sovereign.plan.inventory import Node
+from sovereign.residency.static_pods import Sighting
+
+GATHER = 2.0
+"""Seconds in which a kubelet may say more about a static pod before it is told."""
 
 
 class Dispatcher:
@@ -110,6 +114,9 @@ class Dispatcher:
         """A pod changed."""
         violated = old is not None and old.uid in self._store.violations
         self._store.put_pod(old, new)
+        row = new or old
+        if row is not None and self._store.static_pods.pod(old, new):
+            self._static_pods(row.namespace)
         if new is not None:
             self._verify(new)
         elif violated:
@@ -131,6 +138,16 @@ class Dispatcher:
             self._policies()
             if pod.pool:
                 self._add_known(Key(POOL, pod.namespace, pod.pool))
+
+    def sighting(self, old: Sighting | None, new: Sighting | None) -> None:
+        """A kubelet's Event about a static pod was seen, or is gone."""
+        row = new or old
+        if row is not None and self._store.static_pods.event(old, new):
+            self._static_pods(row.namespace)
+
+    def _static_pods(self, namespace: str) -> None:
+        for policy in self._store.governance(namespace).names:
+            self._queue.add_after(Key(POLICY, "", policy), GATHER)
 
     def _needs_label(self, pod: Pod) -> bool:
         return bool(pod.pool and pod.compliant is None and pod.node and not pod.deleting)

@@ -12,6 +12,7 @@ from sovereign.cluster.resources import NODES
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children
 from sovereign.controllers.context import Context, Outcome, Retry
+from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
 from sovereign.plan.inventory import Node, Policy
 from sovereign.plan.policy import PolicyPlan, plan_policy
@@ -32,6 +33,7 @@ class PolicyController:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._static_pods = StaticPodReport(context)
 
     async def reconcile(self, key: Key) -> Outcome:
         """Write the gate first, then the labels by which pods find through it, then the status."""
@@ -58,6 +60,7 @@ class PolicyController:
         conditions = self._conditions(item, policy, plan, failure)
         later = await children.write_status(context, item, self._content(key.name, plan), conditions)
         self._measure(key.name, plan, conditions)
+        self._static_pods.look(item)
         return Retry(failure.message) if failure is not None else later
 
     async def _clean_up(self, name: str) -> None:
@@ -65,7 +68,8 @@ class PolicyController:
         label = approved_label(name)
         labelled = tuple(node.name for node in self._context.store.nodes.values() if label in node.labels)
         await self._label(label, labelled, None)
-        for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT):
+        self._static_pods.forget(name)
+        for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT, metrics.STATIC_PODS):
             if (name,) in metric._metrics:  # noqa: SLF001 - the client has no public test for a label
                 metric.remove(name)
 

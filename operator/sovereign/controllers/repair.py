@@ -2,6 +2,7 @@
 
 import logging
 import time
+from typing import NamedTuple
 
 from sovereign.api.conditions import Reason
 from sovereign.api.meta import LABEL_COMPLIANT, POOL_OWNERS
@@ -14,6 +15,7 @@ from sovereign.cluster.rows import Pod
 from sovereign.controllers.context import Context, Later, Outcome
 from sovereign.controllers.store import POOL
 from sovereign.plan.inventory import Node
+from sovereign.residency import ending
 from sovereign.residency.verdicts import Violation
 
 logger = logging.getLogger(__name__)
@@ -24,7 +26,14 @@ SETTLE = 5.0
 STRANDED_AFTER = 2.0
 """Seconds that a pod may wait for nodes of a policy that is gone."""
 BLOCKED_AFTER = 60.0
-"""Seconds beyond its own grace period after which a pod that does not end counts as blocked."""
+"""Seconds beyond the policy's grace period after which a pod that does not end counts as blocked."""
+
+
+class _Told(NamedTuple):
+    """What a pod was told last: the cache learns of it a moment later."""
+
+    at: float
+    grace: int
 
 
 class PodRepair:
@@ -33,8 +42,8 @@ class PodRepair:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._since: dict[str, float] = {}
-        self._evicted: dict[str, float] = {}
-        """When an eviction was last accepted: the cache learns of it a moment later."""
+        self._told: dict[str, _Told] = {}
+        """By UID: the evictions and deletions that the API server accepted."""
 
     async def reconcile(self, key: Key) -> Outcome:
         """Take the next step for the pod ``key``, if it needs one."""
@@ -50,8 +59,14 @@ class PodRepair:
         if violation is None:
             self._since.pop(pod.uid, None)
             return await self._restore(pod)
+        return await self._repair(pod, violation)
+
+    async def _repair(self, pod: Pod, violation: Violation) -> Outcome:
         since = self._since.setdefault(pod.uid, time.monotonic())
         self._forget_ended()
+        if not violation.repair:
+            # The grace period begins when a policy wants the pod removed, not while policies only report it.
+            del self._since[pod.uid]
         if not violation.enforced:
             self._tell(pod, "Warning", Reason.UNLAWFUL_PLACEMENT, f"{violation.message} (audit only: nothing is done)")
             return None
@@ -59,9 +74,22 @@ class PodRepair:
             await self._leave_endpoints(pod, violation, since)
         if not violation.repair:
             return None
+        if pod.mirror:
+            return self._leave_to_its_node(pod, violation)
         if pod.deleting:
+            await self._shorten(pod, violation, since)
             return self._watch_it_end(pod, violation, since)
         return await self._remove(pod, violation, since)
+
+    def _leave_to_its_node(self, pod: Pod, violation: Violation) -> Outcome:
+        """A mirror pod is only the sign of a static pod, which would go on unseen without it."""
+        self._tell(
+            pod,
+            "Warning",
+            Reason.REPAIR_BLOCKED,
+            f"{violation.message}; only its node can end a static pod: remove its manifest from the staticPodPath of {pod.node}",
+        )
+        return None
 
     async def _remake(self, pod: Pod) -> Outcome:
         """Have a stranded pod made anew, once its controller has had the time to see the change itself."""
@@ -118,16 +146,20 @@ class PodRepair:
         await self._guarded(self._context.client.patch(PODS.path(pod.namespace, pod.name), body))
 
     async def _remove(self, pod: Pod, violation: Violation, since: float) -> Outcome:
-        settling = self._evicted.get(pod.uid, -SETTLE) + SETTLE - time.monotonic()
+        now = time.monotonic()
+        told = self._told.get(pod.uid)
+        settling = told.at + SETTLE - now if told else 0.0
         if settling > 0:
             return Later(settling)
-        if time.monotonic() - since >= violation.grace_seconds:
+        refusable = since + ending.refusable(violation.grace_seconds) - now
+        if refusable <= 0:
             return await self._delete(pod, violation)
+        grace = ending.grace(pod.grace, since + violation.grace_seconds - now)
         eviction = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": pod.name, "namespace": pod.namespace},
-            "deleteOptions": {"preconditions": {"uid": pod.uid}},
+            "deleteOptions": _options(pod, grace),
         }
         try:
             await self._guarded(self._context.client.create(PODS.path(pod.namespace, pod.name, "eviction"), eviction))
@@ -135,28 +167,48 @@ class PodRepair:
             # 429: a budget does not allow it now. 500: several budgets select the pod, which evictions do not support.
             if error.status not in (429, 500):
                 raise
-            left = violation.grace_seconds - (time.monotonic() - since)
             self._tell(
                 pod,
                 "Warning",
                 Reason.UNLAWFUL_PLACEMENT,
                 f"eviction refused: {error.message}; deleted when the grace period is over",
             )
-            return Later(min(RETRY, max(left, 0.0)))
-        self._evicted[pod.uid] = time.monotonic()
+            return Later(min(RETRY, refusable))
+        self._told[pod.uid] = _Told(now, grace)
         REPAIRS.labels("evict").inc()
-        self._tell(pod, "Warning", Reason.EVICTED, f"{violation.message}; evicted")
+        self._tell(pod, "Warning", Reason.EVICTED, f"{violation.message}; evicted, with {grace} s to end")
         return Later(BLOCKED_AFTER)
 
     async def _delete(self, pod: Pod, violation: Violation) -> Outcome:
-        await self._guarded(
-            self._context.client.delete(PODS.path(pod.namespace, pod.name), {"preconditions": {"uid": pod.uid}})
-        )
+        await self._end(pod, ending.SHORTEST)
         REPAIRS.labels("delete").inc()
         self._tell(
             pod, "Warning", Reason.DELETED, f"{violation.message}; deleted, because its eviction was refused too long"
         )
         return Later(BLOCKED_AFTER)
+
+    async def _shorten(self, pod: Pod, violation: Violation, since: float) -> None:
+        """Give a pod less time that somebody told to end before, where it would end too late."""
+        now = time.monotonic()
+        given, remaining = pod.grace, pod.ends - time.time()
+        if (told := self._told.get(pod.uid)) is not None:
+            given, remaining = min(given, told.grace), min(remaining, told.at + told.grace - now)
+        grace = ending.shortened(given, remaining, since + violation.grace_seconds - now)
+        if grace is None:
+            return
+        await self._end(pod, grace)
+        REPAIRS.labels("shorten").inc()
+        self._tell(
+            pod,
+            "Warning",
+            Reason.UNLAWFUL_PLACEMENT,
+            f"{violation.message}; it was ending already, with {given} s, and now has {grace} s",
+        )
+
+    async def _end(self, pod: Pod, grace: int) -> None:
+        at = time.monotonic()
+        await self._guarded(self._context.client.delete(PODS.path(pod.namespace, pod.name), _options(pod, grace)))
+        self._told[pod.uid] = _Told(at, grace)
 
     def _watch_it_end(self, pod: Pod, violation: Violation, since: float) -> Outcome:
         waited = time.monotonic() - since
@@ -198,4 +250,9 @@ class PodRepair:
         if len(self._since) > 2 * len(self._context.store.violations) + 64:
             known = self._context.store.violations
             self._since = {uid: since for uid, since in self._since.items() if uid in known}
-            self._evicted = {uid: when for uid, when in self._evicted.items() if uid in known}
+            self._told = {uid: told for uid, told in self._told.items() if uid in known}
+
+
+def _options(pod: Pod, grace: int) -> dict[str, object]:
+    """DeleteOptions for exactly this pod."""
+    return {"preconditions": {"uid": pod.uid}, "gracePeriodSeconds": grace}

@@ -14,6 +14,7 @@ from sovereign.cluster.rows import Child, Pod
 from sovereign.plan.governance import Governance, govern
 from sovereign.plan.inventory import Node, Owner, Policy, Settings
 from sovereign.plan.placement import rejection
+from sovereign.residency.static_pods import StaticPods
 from sovereign.residency.verdicts import Violation, judge
 
 POLICY: Final = "SovereigntyPolicy"
@@ -103,6 +104,7 @@ class Store:
         self.approved: dict[str, set[str]] = {}
         self.violations: dict[str, Violation] = {}
         """By pod UID."""
+        self.static_pods = StaticPods()
         self.pods: dict[tuple[str, str], Pod] = {}
         self.pods_by_node: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         self.pods_by_namespace: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)

@@ -37,7 +37,7 @@ class Violation:
     enforced: bool
     """Whether one of these policies is enforced, so that it leaves the endpoints."""
     grace_seconds: int
-    """How long a refused eviction is tried again: the shortest of the policies that want it removed."""
+    """How long it may take to be gone: the shortest of the policies that want it removed."""
 
 
 def judge(
