@@ -36,7 +36,9 @@ def test_disconnected(served: World, report: Report) -> None:
         assert "Paris" in served.ask_directly(caller, name, QUESTION)
 
         engine = next(
-            process for process in served.processes(pods[0]) if "llama-server" in Path(f"/proc/{process}/comm").read_text()
+            process
+            for process in served.processes(pods[0])
+            if "llama-server" in Path(f"/proc/{process}/comm").read_text()
         )
         os.kill(engine, signal.SIGKILL)
         killed = time.monotonic()
@@ -46,7 +48,9 @@ def test_disconnected(served: World, report: Report) -> None:
 
         wait_for("the engine to be back on its node", back)
         report.seconds("disconnect test: an engine that was killed answers again after", time.monotonic() - killed)
-        report.seconds("disconnect test: without API server, operator, source and registry for", time.monotonic() - started)
+        report.seconds(
+            "disconnect test: without API server, operator, source and registry for", time.monotonic() - started
+        )
     finally:
         served.reconnect()
     served.cluster.kubectl("scale", "deployment", RELEASE, "-n", SYSTEM, "--replicas=2")

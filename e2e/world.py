@@ -139,30 +139,22 @@ class World(Lab):
         """Process ids, as this machine numbers them, of what runs in a pod; lowest first."""
         return sorted(cgroups.processes(self.fleet.layout, pod["metadata"]["uid"]))
 
-    def caller_off(self, node: str) -> str:
-        """Name of a pod that may call models and is not on this node."""
-        pod = manifests.client(self, "elsewhere", CALLERS, nodeName="fr-1")
-        assert node != "fr-1"
-        self.apply(pod)
-        self.wait_pod("elsewhere", CALLERS)
-        return "elsewhere"
-
     def tenant(self, name: str, namespace: str) -> Path:
         """A kubeconfig of a user with the cluster's own role `admin` in one namespace."""
         role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"}
         subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}
-        binding = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "roleRef": role, "subjects": [subject]}
+        binding = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "roleRef": role,
+            "subjects": [subject],
+        }
         self.apply(binding | {"metadata": {"name": name, "namespace": namespace}})
         return self.cluster.client_certificate(name)
 
     def reconnect(self) -> None:
         """Start again what of the cluster's processes does not run."""
         Cluster.up(self.cluster.name, provider="binaries")
-
-    @property
-    def own_nodes(self) -> bool:
-        """Whether the nodes are the test bed's."""
-        return self._own_nodes
 
     # --- objects ------------------------------------------------------------------------------------
 
