@@ -304,13 +304,18 @@ _CIDRS = [
     *("10.2.3.4/32", "10.3.0.0/16", "128.0.0.0/1", "160.0.0.0/4", "169.0.0.0/8", "169.254.1.0/24", "170.0.0.0/8"),
     *("::/0", "fd00:1::/64", "fd00:1::/60", "fd00:1:0:1::/64", "fd00:1::5/128"),
 ]
-_port = st.fixed_dictionaries(
-    {"port": st.sampled_from([443, 443, 443, 5432, 22, "https"])},
-    optional={"protocol": st.sampled_from(["TCP", "TCP", "UDP"])},
+_GRANTED_CIDRS = ["10.2.0.0/16", "10.2.0.0/17", "10.2.200.0/24", "10.2.3.4/32", "170.0.0.0/8", "fd00:1::5/128"]
+_cidrs = st.sampled_from(_CIDRS) | st.sampled_from(_GRANTED_CIDRS)  # so that about one in four passes
+_port = st.fixed_dictionaries({"port": st.sampled_from([443, 443, 443, 5432, 22, "https"])}) | st.sampled_from(
+    [{"port": 443, "protocol": "TCP"}, {"port": 443, "protocol": "UDP"}, {"port": 443}]
 )
-_rules = st.fixed_dictionaries(
-    {"to": st.lists(st.sampled_from(_CIDRS).map(lambda cidr: {"ipBlock": {"cidr": cidr}}), min_size=1, max_size=2)},
-    optional={"ports": st.lists(_port, min_size=1, max_size=2)},
+_to_cidrs = st.lists(_cidrs.map(lambda cidr: {"ipBlock": {"cidr": cidr}}), min_size=1, max_size=2)
+_ports = st.lists(_port, min_size=1, max_size=2)
+_rules = st.builds(
+    lambda to, ports, named: {"to": to} | ({"ports": ports} if named else {}),
+    _to_cidrs,
+    _ports,
+    st.sampled_from([True, True, True, True, False]),
 )
 
 
@@ -391,6 +396,8 @@ def test_the_operator_writes_its_own_and_nobody_else_widens_them(closed: Closed)
         serving_policy(pool, Runtime("vllm", RuntimeSpec()), governance, Settings()),
         import_policy(model, governance, Settings()),
     ]
+    for manifest in manifests:
+        del manifest["metadata"]["ownerReferences"]  # their owners are not there, and they would be collected
     serving, _ = manifests
     by_hand = closed.tenant.create(serving, dry_run=True)
     closed.refused(by_hand, "NetworkPolicy chat-serving has ingress rules and could select pods with weights")
