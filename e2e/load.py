@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 from types import TracebackType
 
 from e2e.world import CALLERS, World
@@ -19,7 +20,7 @@ class Load:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Load":
-        kubectl = [self._world.cluster.kubectl_program, f"--kubeconfig={self._world.kubeconfig}"]
+        kubectl: list[str | Path] = [self._world.cluster.kubectl_program, f"--kubeconfig={self._world.kubeconfig}"]
         with self._log.open("wb") as output:
             self._process = subprocess.Popen([*kubectl, *self._command], stdin=subprocess.DEVNULL, stdout=output)
         return self

@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from e2e.world import GRACE, MODEL, NAMESPACE, POLICY, POOL, SECRET, TIER, World
+from e2e.world import GRACE, MODEL, NAMESPACE, POLICY, POOL, PORT, SECRET, TIER, World
 from testbed import models
 from testbed.demo import weights as digests
 from tests.operator.lab import Manifest, custom
@@ -68,11 +68,11 @@ def pool(world: World, name: str = POOL, namespace: str = NAMESPACE, **spec: Any
 
 
 def client(world: World, name: str, namespace: str, **spec: Any) -> Manifest:
-    """A pod that has Python and busybox, and waits for commands."""
+    """A pod that has Python and busybox, answers on port 8080, and waits for commands."""
     container = {
         "name": "client",
         "image": world.images.client,
-        "command": ["sleep", "infinity"],
+        "command": ["busybox", "httpd", "-f", "-p", str(PORT), "-h", "/etc"],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }

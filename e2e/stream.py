@@ -1,6 +1,7 @@
 """A long answer that is read from a pod while it is written."""
 
 import subprocess
+from pathlib import Path
 from types import TracebackType
 
 from e2e.world import CALLERS, World
@@ -15,7 +16,7 @@ class Stream:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Stream":
-        kubectl = [self._world.cluster.kubectl_program, f"--kubeconfig={self._world.kubeconfig}"]
+        kubectl: list[str | Path] = [self._world.cluster.kubectl_program, f"--kubeconfig={self._world.kubeconfig}"]
         command = ["exec", "caller", "-n", CALLERS, "--", "python3", "-u", "-c", _PROGRAM, self._url]
         with self._log.open("wb") as output:
             self._process = subprocess.Popen([*kubectl, *command], stdin=subprocess.DEVNULL, stdout=output)

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -39,7 +40,7 @@ def keyed(served: World) -> Iterator[str]:
     data = {"api-key": base64.b64encode(KEY.encode()).decode()}
     metadata = {"name": name, "namespace": NAMESPACE}
     served.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
-    network = {"ingressFrom": [{"namespaceSelector": {"matchLabels": {"calls": "models"}}}]}
+    network: Manifest = {"ingressFrom": [{"namespaceSelector": {"matchLabels": {"calls": "models"}}}]}
     network["apiKeySecretRef"] = {"name": name}
     served.apply(manifests.pool(served, name, network=network, replicas=1))
     served.wait_ready("sovpool", name)
@@ -95,9 +96,13 @@ def _env(world: World) -> str:
 def test_scaled_by_kubectl(served: World) -> None:
     for replicas in (1, 2):
         served.cluster.kubectl("scale", "sovpool", POOL, "-n", NAMESPACE, f"--replicas={replicas}")
-        wait_for(f"{replicas} endpoints", lambda wanted=replicas: len(served.endpoints(POOL)) == wanted)
+        wait_for(f"{replicas} endpoints", partial(_has_endpoints, served, replicas))
     assert served.get("sovpool", POOL, NAMESPACE)["spec"]["replicas"] == 2  # type: ignore[index]
     served.wait_ready("sovpool", POOL)
+
+
+def _has_endpoints(world: World, count: int) -> bool:
+    return len(world.endpoints(POOL)) == count
 
 
 def test_pods_are_restricted(served: World) -> None:

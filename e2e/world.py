@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,16 +124,16 @@ class World(Lab):
         """As `ask`, but without the API server; empty when there is no answer."""
         body = {"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 24}
         try:
-            answer = json.loads(self.inside(caller, _ASK, address, json.dumps(body)))
+            answer = json.loads(self.inside(caller, _ASK, address, json.dumps(body), spaces=("--net", "--mount")))
         except subprocess.CalledProcessError:
             return ""
         return str(answer["choices"][0]["message"]["content"])
 
-    def inside(self, pod: Manifest, program: str, *arguments: str, timeout: float = 60) -> str:
-        """Run a Python program of this machine inside a pod's network, whatever the pod's image holds."""
-        (process, *_) = self.processes(pod)
-        command = ["nsenter", f"--target={process}", "--net", "/usr/bin/env", "python3", "-c", program, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True)
+    def inside(self, pod: Manifest, program: str, *arguments: str, spaces: Sequence[str] = ("--net",)) -> str:
+        """Run a Python program inside a pod's network: this machine's Python, or with ``--mount`` the pod's own."""
+        process = self.processes(pod)[-1]  # the first may be the sandbox's, which has another root
+        command = ["nsenter", f"--target={process}", *spaces, "/usr/bin/env", "python3", "-c", program, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         return done.stdout
 
     def processes(self, pod: Manifest) -> list[int]:

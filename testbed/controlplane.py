@@ -150,7 +150,7 @@ class ControlPlane:
             "cluster-signing-key-file": self._pki / "ca.key",
             "service-cluster-ip-range": _SERVICE_RANGE,
             # A busy machine must not make KWOK's nodes NotReady; that real nodes are gone is to be seen soon.
-            "node-monitor-grace-period": "30s" if self._real_nodes else "120s",
+            "node-monitor-grace-period": "20s" if self._real_nodes else "120s",
             "pvclaimbinder-sync-period": "2s",
         }
         argv = (self.programs["kube-controller-manager"], *_flags(flags))

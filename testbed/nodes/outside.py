@@ -101,9 +101,6 @@ class Outside:
   hosts {{
 {records}
   }}
-  template IN ANY . {{
-    rcode NXDOMAIN
-  }}
   log
 }}
 """

@@ -8,6 +8,7 @@ from typing import Any
 from sovereign.api.meta import API_VERSION
 from sovereign.api.policy import PolicySpec
 from sovereign.plan.inventory import Manifest, Node, Owner, Policy, Settings
+from sovereign.plan.names import default_deny
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from tests.integration.api import Answer, Api, address
 from tests.integration.conftest import TEST_LABEL
@@ -88,6 +89,8 @@ def _wait_until_in_force(enforcement: Enforcement) -> None:
         "-nodename": pod(namespace, nodeName="no-such-node"),
         "-pods": pod(namespace, containers=[{"name": "c", "image": "x"}]),
         "-storage": claim(namespace, volumeName="x", storageClassName="no-such-class"),
+        "-network": network_policy(namespace, egress=[{}]),
+        "-default-deny": network_policy(namespace, default_deny(enforcement.policy.name)),
     }
     for suffix, manifest in expected.items():
         eventually(lambda manifest=manifest: api.create(manifest, dry_run=True), names(enforcement, suffix))
@@ -140,6 +143,16 @@ def claim(namespace: str, name: str = "example", **spec: Any) -> Manifest:
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": name, "namespace": namespace},
         "spec": base | spec,
+    }
+
+
+def network_policy(namespace: str, name: str = "example", **spec: Any) -> Manifest:
+    """A NetworkPolicy about all pods of the namespace, with fields of ``spec`` on top."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"podSelector": {}} | spec,
     }
 
 

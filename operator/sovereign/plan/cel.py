@@ -119,6 +119,11 @@ def strings(values: Iterable[str]) -> Cel:
     return Cel(f"[{', '.join(quote(value).text for value in values)}]", atomic=True)
 
 
+def integers(values: Iterable[int]) -> Cel:
+    """A list of numbers, in the order given."""
+    return Cel(f"[{', '.join(integer(value).text for value in values)}]", atomic=True)
+
+
 def all_of(conditions: Iterable[Cel]) -> Cel:
     """Whether all ``conditions`` hold; true when there are none."""
     return _chain(conditions, " && ", "true")

@@ -19,3 +19,8 @@ def import_job(model: str, source_hash: str) -> str:
 def serving(pool: str) -> str:
     """The ServiceAccount and NetworkPolicy of a pool's pods. Its Deployment and Service have the pool's own name."""
     return f"{pool}-serving"
+
+
+def default_deny(policy: str) -> str:
+    """The NetworkPolicy that shuts each namespace which a policy governs."""
+    return f"sovereign-{policy}-default-deny"

@@ -59,7 +59,7 @@ def default_deny(namespace: str, policy: Policy) -> Manifest:
     manifest = child(
         API_VERSION,
         "NetworkPolicy",
-        f"sovereign-{policy.name}-default-deny",
+        names.default_deny(policy.name),
         policy.owner,
         component="network",
         extra_labels={LABEL_POLICY: policy.name},

@@ -6,17 +6,11 @@ from typing import Final
 from sovereign.plan import images
 from sovereign.plan.cel import Cel, any_of, code, name, quote, sentence, variable
 from sovereign.plan.inventory import Policy
-from sovereign.plan.rules import Rules, Validation, resources
+from sovereign.plan.rules import SPEC_CHANGES, Rules, Validation, resources
 
 _PODS: Final = (
     resources("", "v1", ["CREATE", "UPDATE"], ["pods"]),
     resources("", "v1", ["UPDATE"], ["pods/ephemeralcontainers"]),
-)
-_SPEC_CHANGES: Final = (
-    # A pod that is in breach already must still lose its labels and finalizers, or it could never be
-    # repaired.
-    "spec-changes",
-    code("request.operation == 'CREATE' || object.spec != oldObject.spec"),
 )
 
 _VARIABLES: Final = (
@@ -54,7 +48,7 @@ def pod_rules(policy: Policy) -> Rules:
     """The rules about a pod's images, its reach into the host, and its name resolution."""
     whose = f"policy {policy.name}: "
     validations = (*_image_rules(policy, whose), *_host_rules(whose), *_other_rules(whose))
-    return Rules("pods", _PODS, validations, _VARIABLES, (_SPEC_CHANGES,))
+    return Rules("pods", _PODS, validations, _VARIABLES, (SPEC_CHANGES,))
 
 
 def _image_rules(policy: Policy, whose: str) -> Iterator[Validation]:

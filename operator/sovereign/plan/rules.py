@@ -2,9 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sovereign.plan.cel import Cel
+from sovereign.plan.cel import Cel, code, quote
+from sovereign.plan.inventory import Settings
+
+SPEC_CHANGES: Final = (
+    # What is in breach already must still lose its labels and finalizers, or it could never be repaired.
+    "spec-changes",
+    code("request.operation == 'CREATE' || object.spec != oldObject.spec"),
+)
+"""A condition: only what changes the spec is judged."""
 
 
 @dataclass(frozen=True)
@@ -47,3 +55,8 @@ def resources(group: str, version: str, operations: Sequence[str], names: Sequen
         "resources": list(names),
         "scope": "*",
     }
+
+
+def by_others(settings: Settings) -> tuple[str, Cel]:
+    """A condition: what the operator itself writes is not judged."""
+    return "by-others", code("request.userInfo.username != %s").filled(quote(settings.operator_user))

@@ -21,6 +21,12 @@ _STRICT: dict[str, Any] = {
     "images": {"registries": ["registry.example.eu/ai", "mirror.example.eu:5000"]},
     "storage": {"storageClasses": ["slow-fr", "fast-fr"]},
 }
+_GRANTS: dict[str, Any] = {
+    "network": {
+        "egress": [{"cidr": "10.2.0.0/16", "ports": [443, 80]}, {"cidr": "160.0.0.0/4", "ports": [443]}],
+        "dns": {"resolvers": ["10.0.0.53/32"]},
+    }
+}
 _names = st.lists(st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,20}[a-z0-9])?", fullmatch=True), unique=True, max_size=20)
 
 
@@ -35,7 +41,13 @@ def _expressions(manifest: Manifest) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "spec"), [("enforce", _STRICT), ("audit", _STRICT | {"enforcement": "Audit"}), ("default", {})]
+    ("name", "spec"),
+    [
+        ("enforce", _STRICT),
+        ("audit", _STRICT | {"enforcement": "Audit"}),
+        ("default", {}),
+        ("grants", _GRANTS),
+    ],
 )
 def test_admission_objects_are_as_agreed(name: str, spec: dict[str, Any]) -> None:
     """To accept a change: run with UPDATE_GOLDEN=1 and read the difference."""
