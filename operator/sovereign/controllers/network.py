@@ -48,7 +48,8 @@ def network_of(
     approved = {node.name: node.uid for node in lawful}
     running = {pod.node for pod in pods if pod.node and not pod.deleting and pod.phase not in FINISHED}
     nodes = {name: approved.get(name, "") for name in running}
-    known = prober.known(item, dict(sorted(nodes.items())[:MOST_NODES]), row.digest.hex())
+    probed = dict(sorted((name, uid) for name, uid in nodes.items() if uid)[:MOST_NODES])
+    known = prober.known(item, probed, row.digest.hex())
     found = enforcement(nodes, known, probes, time.time())
     content = {"network": {"probes": [probe.model_dump(by_alias=True) for probe in known]}} if known else {}
     return Network(condition(NETWORK_ENFORCED, found.status, found.reason, found.message), content, found.seconds)

@@ -8,34 +8,27 @@ unread: their listener may have been gone while they ran.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from sovereign.api.conditions import Reason
-from sovereign.api.meta import FIELD_MANAGER
 from sovereign.api.pool import NodeProbe
-from sovereign.cluster import apply
-from sovereign.cluster.client import ApiError
 from sovereign.cluster.metrics import NETWORK_PROBES
 from sovereign.cluster.queue import Key
-from sovereign.cluster.resources import BY_KIND
-from sovereign.cluster.rows import PROBE_KIND, JobState, Pod
 from sovereign.cluster.status import now
 from sovereign.controllers.context import Context, Later, Outcome
+from sovereign.controllers.probe_jobs import PATIENCE, Made, ProbeJobs
 from sovereign.controllers.store import PROBES, Object
-from sovereign.plan.enforcement import Ended, Finding, age, judge, read, recorded
-from sovereign.plan.inventory import InferencePool, Manifest, NetworkProbes
+from sovereign.plan.enforcement import Ended, Finding, age, judge, recorded
+from sovereign.plan.inventory import InferencePool, NetworkProbes
 from sovereign.plan.probe import control_job, deadline, probe_job
-from sovereign.residency.verdicts import FINISHED
 
 logger = logging.getLogger(__name__)
 SETTLE: Final = 10.0
 """Seconds that the network plugin has to take in a network policy, before it is probed."""
-PATIENCE: Final = 20.0
-"""Seconds after which a pod that says why it does not start is not waited for any more."""
 MARGIN: Final = 15.0
 """Seconds beyond the Jobs' own deadline after which a probe is given up whatever the cluster says."""
 BACKOFF: Final = 30.0
@@ -54,20 +47,11 @@ class _Place:
     known: NodeProbe | None
     failures: int = 0
     running: bool = False
+    wanted: bool = True
+    """Whether a pod of the pool is there now. It may be back in a moment, as in a rollout."""
 
 
 @dataclass(frozen=True)
-class _Made:
-    """A Job that this process made."""
-
-    namespace: str = ""
-    name: str = ""
-    uid: str = ""
-    problem: str = ""
-    """Why it could not be made."""
-
-
-@dataclass
 class _Probe:
     """A probe under way."""
 
@@ -77,8 +61,8 @@ class _Probe:
     place: _Place
     policy: str
     started: float
-    jobs: list[_Made] = field(default_factory=list)
-    """The probe, and its control."""
+    probe: Made
+    control: Made
 
 
 class Prober:
@@ -86,9 +70,9 @@ class Prober:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._jobs = ProbeJobs(context)
         self._pools: dict[Key, dict[str, _Place]] = {}
         self._running: list[_Probe] = []
-        self._removed: set[str] = set()
 
     # --- for the controller of pools ----------------------------------------------------------------
 
@@ -98,63 +82,73 @@ class Prober:
             self._context.queue.add(PROBES)
 
     def known(self, item: Object, nodes: Mapping[str, str], policy: str) -> list[NodeProbe]:
-        """What probes have shown on the nodes (uids by name) that run a pod of a pool; what is missing is probed soon."""
+        """What probes have shown on the nodes (uids by name) that run a pod of a pool; what is missing is probed soon.
+
+        ``policy`` is a hash of the pool's network policy: another one is probed soon, too.
+        """
         probes = self._context.settings.probes
         assert probes is not None
         places = self._pools.setdefault(item.key, {})
-        for gone in places.keys() - nodes.keys():
-            del places[gone]
+        self._leave(places, nodes, probes)
         written = {probe.node: probe for probe in _written(item.status)}
-        clock = time.monotonic()
-        settle = min(SETTLE, probes.interval / 4)
+        clock, settle = time.monotonic(), min(SETTLE, probes.interval / 4)
         for node, uid in nodes.items():
-            if not uid:
-                places.pop(node, None)
-                continue
             place = places.get(node)
-            if place is None or place.uid != uid:
+            if place is None:
                 seen = written.get(node)
-                places[node] = place = _first(
-                    seen if seen and seen.node_uid == uid else None, uid, policy, probes, settle
-                )
-                self._wake(place.due)
+                seen = seen if seen is not None and seen.node_uid == uid else None
+                place = places[node] = _Place(uid, policy, clock + _wait(seen, policy, probes, settle), seen)
             elif place.policy != policy:
                 place.policy, place.failures, place.due = policy, 0, clock + settle
-                self._wake(place.due)
-        return [place.known for _, place in sorted(places.items()) if place.known is not None]
+            elif place.wanted:
+                continue
+            place.wanted = True
+            self._context.queue.add_after(PROBES, max(place.due - clock, 0.0))
+        return [places[node].known for node in sorted(nodes) if places[node].known is not None]  # type: ignore[misc]
 
-    def _wake(self, due: float) -> None:
-        self._context.queue.add_after(PROBES, max(due - time.monotonic(), 0.0))
+    def _leave(self, places: dict[str, _Place], nodes: Mapping[str, str], probes: NetworkProbes) -> None:
+        """Take note of nodes that run no pod any more, and forget those that have not for long, or are other machines now."""
+        for node, place in list(places.items()):
+            place.wanted = place.wanted and node in nodes
+            if nodes.get(node, place.uid) != place.uid or (
+                not place.wanted and node not in nodes and place.due + probes.interval < time.monotonic()
+            ):
+                del places[node]
 
     # --- the pass -----------------------------------------------------------------------------------
 
     async def reconcile(self, _: Key) -> Outcome:
         """Read probes that have ended, remove their Jobs, begin those that are due."""
-        for probe in list(self._running):
-            self._conclude(probe)
-        await self._sweep()
         probes = self._context.settings.probes
         if probes is None:
+            await self._jobs.sweep(())
             return None
+        for probe in list(self._running):
+            self._conclude(probe, probes)
+        await self._sweep()
         while len(self._running) < probes.concurrency and (following := self._next()) is not None:
             await self._begin(*following, probes)
         return self._later(probes)
 
+    async def _sweep(self) -> None:
+        await self._jobs.sweep({job.uid for probe in self._running for job in (probe.probe, probe.control)})
+
+    def _waiting(self) -> Iterator[tuple[float, Key, str]]:
+        for key, places in self._pools.items():
+            for node, place in places.items():
+                if place.wanted and not place.running:
+                    yield place.due, key, node
+
     def _next(self) -> tuple[Object, str, _Place] | None:
         """The pool and node that have waited longest, of those whose turn has come."""
         clock = time.monotonic()
-        due = [
-            (place.due, key, node)
-            for key, places in self._pools.items()
-            for node, place in places.items()
-            if place.due <= clock and not place.running
-        ]
-        for _, key, node in sorted(due):
+        for due, key, node in sorted(self._waiting()):
+            if due > clock:
+                break
             item = self._item(key)
-            if item is None:
-                self._pools.pop(key, None)
-            else:
+            if item is not None:
                 return item, node, self._pools[key][node]
+            self._pools.pop(key, None)
         return None
 
     def _item(self, key: Key) -> Object | None:
@@ -165,53 +159,43 @@ class Prober:
         return item
 
     async def _begin(self, item: Object, node: str, place: _Place, probes: NetworkProbes) -> None:
-        settings = self._context.settings
+        settings, started = self._context.settings, time.monotonic()
         pool = InferencePool(item.owner, item.spec)
         governance = self._context.store.governance(item.owner.namespace)
-        probe = _Probe(item.key, item.owner.uid, node, place, place.policy, time.monotonic())
-        jobs = (probe_job(pool, node, governance, settings, probes), control_job(pool, node, settings, probes))
-        probe.jobs = list(await asyncio.gather(*(self._make(job) for job in jobs)))
+        # Both at once: what the control reaches must be there while the probe fails to reach it.
+        probe, control = await asyncio.gather(
+            self._jobs.make(probe_job(pool, node, governance, settings, probes)),
+            self._jobs.make(control_job(pool, node, settings, probes)),
+        )
         place.running = True
-        self._running.append(probe)
-        if any(job.problem for job in probe.jobs):
-            self._conclude(probe)
+        running = _Probe(item.key, item.owner.uid, node, place, place.policy, started, probe, control)
+        self._running.append(running)
+        if probe.problem or control.problem:
+            self._conclude(running, probes)
             await self._sweep()
-
-    async def _make(self, manifest: Manifest) -> _Made:
-        path = BY_KIND["Job"].path(manifest["metadata"]["namespace"])
-        try:
-            stored = await self._context.client.create(path, manifest, {"fieldManager": FIELD_MANAGER})
-        except ApiError as error:
-            return _Made(problem=f"its Job was refused: {error.message or error.reason}")
-        self._context.caches["Job"].put(stored)
-        metadata = stored["metadata"]
-        return _Made(metadata["namespace"], metadata["name"], metadata["uid"])
 
     def _later(self, probes: NetworkProbes) -> Later | None:
         """When to look again although nothing has happened."""
         clock = time.monotonic()
-        times = [self._give_up(probe, clock, probes) for probe in self._running]
+        times = []
+        for probe in self._running:
+            early = probe.started + PATIENCE
+            times.append(early if clock < early else probe.started + deadline(probes) + MARGIN)
         if len(self._running) < probes.concurrency:
-            times += [place.due for places in self._pools.values() for place in places.values() if not place.running]
+            times += [due for due, _, _ in self._waiting()]
         return Later(max(min(times) - clock, 0.0)) if times else None
-
-    def _give_up(self, probe: _Probe, clock: float, probes: NetworkProbes) -> float:
-        early = probe.started + PATIENCE
-        return early if clock < early else probe.started + deadline(probes) + MARGIN
 
     # --- what came of it ----------------------------------------------------------------------------
 
-    def _conclude(self, probe: _Probe) -> None:
-        """Take down what a probe has shown, if it is through."""
-        probes = self._context.settings.probes
-        assert probes is not None
+    def _conclude(self, probe: _Probe, probes: NetworkProbes) -> None:
+        """Take down what a probe has shown, if it is through, or nobody wants to know any more."""
         item = self._item(probe.pool)
-        wanted = self._pools.get(probe.pool, {}).get(probe.node) is probe.place
-        if item is None or item.owner.uid != probe.owner_uid or not wanted:
+        here = self._pools.get(probe.pool, {}).get(probe.node) is probe.place
+        if item is None or item.owner.uid != probe.owner_uid or not here:
             self._end(probe)
             return
-        waited = time.monotonic() - probe.started
-        ended = [self._ended(job, waited, probes) for job in probe.jobs]
+        waited, limit = time.monotonic() - probe.started, deadline(probes) + MARGIN
+        ended = [self._jobs.ended(job, waited, limit) for job in (probe.probe, probe.control)]
         if None in ended and not any(one is not None and one.problem for one in ended):
             return
         self._end(probe)
@@ -237,55 +221,13 @@ class Prober:
             logger.warning("Pool %s/%s: %s", item.owner.namespace, item.owner.name, finding.message)
         self._context.queue.add(probe.pool)
 
-    def _ended(self, job: _Made, waited: float, probes: NetworkProbes) -> Ended | None:
-        """How a Job's pod ended; None while it has not."""
-        if job.problem:
-            return Ended(problem=job.problem)
-        row = self._context.caches["Job"].rows.get((job.namespace, job.name))
-        if row is None or row.uid != job.uid:
-            return Ended(problem="its Job was deleted by somebody else")
-        found = self._context.store.pods_of(Key(PROBE_KIND, job.namespace, job.name))
-        pods = [pod for pod in found if pod.owner is not None and pod.owner.uid == job.uid]
-        if len(pods) > 1:
-            return Ended(problem="more than one pod says that it is the probe")
-        for pod in pods:
-            if pod.phase in FINISHED:
-                return Ended(pod.node, read(pod.termination))
-        failure = row.state.failure if isinstance(row.state, JobState) else ""
-        return _unfinished(pods[0] if pods else None, failure, waited, deadline(probes) + MARGIN)
 
-    async def _sweep(self) -> None:
-        """Remove the Jobs of all probes that are not under way; an operator that was killed leaves some behind."""
-        mine = {job.uid for probe in self._running for job in probe.jobs}
-        jobs = self._context.caches["Job"].rows
-        found = [jobs.get((name.namespace, name.name)) for name in self._context.store.children.get(PROBES, ())]
-        rows = {row.uid: row for row in found if row is not None and row.uid not in mine}
-        self._removed &= rows.keys()
-        for uid, row in rows.items():
-            if uid not in self._removed and not row.deleting:
-                await apply.delete(self._context.client, row)
-                self._removed.add(uid)
-
-
-def _first(seen: NodeProbe | None, uid: str, policy: str, probes: NetworkProbes, settle: float) -> _Place:
-    """A node that comes into sight; ``seen`` is what its pool's status says of it."""
+def _wait(seen: NodeProbe | None, policy: str, probes: NetworkProbes, settle: float) -> float:
+    """Seconds until a node that comes into sight is probed; ``seen`` is what its pool's status says of it."""
     old = age(seen, time.time()) if seen is not None else None
-    fresh = seen is not None and old is not None and seen.policy == policy and seen.outcome != "Unknown"
-    wait = max(probes.interval - old, settle) if fresh and old is not None else settle
-    return _Place(uid, policy, time.monotonic() + wait, seen)
-
-
-def _unfinished(pod: Pod | None, failure: str, waited: float, limit: float) -> Ended | None:
-    """Why a pod that has not ended is not waited for any more; None while it is."""
-    if failure and (pod is None or pod.deleting):
-        return Ended(problem=(f"{pod.message}; " if pod is not None and pod.message else "") + failure)
-    if pod is not None and pod.message and waited > PATIENCE:
-        return Ended(problem=f"its pod does not start: {pod.message}")
-    if waited > limit:
-        return Ended(
-            problem=f"it did not end within {limit:.0f} s" if pod is not None else "no pod was made for its Job"
-        )
-    return None
+    if seen is None or old is None or seen.policy != policy or seen.outcome == "Unknown":
+        return settle
+    return max(probes.interval - old, settle)
 
 
 def _written(status: Mapping[str, Any]) -> list[NodeProbe]:

@@ -76,7 +76,7 @@ def judge(node: str, targets: Sequence[str], probe: Ended, control: Ended) -> Fi
     halves = [("network probe", probe), ("control of the network probe", control)]
     for what, ended in sorted(halves, key=lambda half: not half[1].problem):
         if ended.report is None:
-            why = ended.problem or "it left no report; see the log of its pod"
+            why = ended.problem or "its pod ended without a report"
             return Finding("Unknown", f"node {node}: the {what} showed nothing: {why}")
         if ended.node != node:
             return Finding("Unknown", f"node {node}: the {what} ran on node {ended.node} instead")

@@ -68,7 +68,7 @@ def test_what_a_finding_says() -> None:
     assert "enforces NetworkPolicy late" in late
     problem = judge("n1", TARGETS, Ended(), Ended(problem="its pod does not start: no room")).message
     assert problem == "node n1: the control of the network probe showed nothing: its pod does not start: no room"
-    assert "see the log of its pod" in judge("n1", TARGETS, Ended("n1"), half("reached")).message
+    assert "without a report" in judge("n1", TARGETS, Ended("n1"), half("reached")).message
     assert "ran on node n2" in judge("n1", TARGETS, half("timeout", "n2"), half("reached")).message
     assert "a proxy" in judge("n1", TARGETS, half("unclear"), half("reached")).message
 
