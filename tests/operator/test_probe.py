@@ -189,6 +189,27 @@ def test_a_listener_that_nobody_reaches_shows_nothing(lab: Lab, start: Start, pl
     assert "not even without a network policy (unreachable)" in message
 
 
+def test_a_pod_that_cannot_start_is_not_waited_for(lab: Lab, start: Start, place: str) -> None:
+    operator = start()
+    node = serve(lab, place)
+    lab.cluster.kubectl("taint", "node", node, "test=full:NoSchedule")
+    try:
+        message = verdict(lab, place, "Unknown", "ProbeFailed")
+        assert f"node {node}: the network probe showed nothing: its pod does not start: " in message
+        assert "untolerated taint" in message
+        wait_for("the Jobs to go", lambda: not any_probes(lab))
+    finally:
+        lab.cluster.kubectl("taint", "node", node, "test-")
+    assert operator.metric("sovereign_network_probes_total") == 1
+    # It is tried again; a cordoned node is no reason not to.
+    lab.cluster.kubectl("cordon", node)
+    try:
+        play(lab, place, "timeout")
+        verdict(lab, place, "True", "EgressRefused")
+    finally:
+        lab.cluster.kubectl("uncordon", node)
+
+
 def test_a_refusal_grows_old(lab: Lab, start: Start, place: str) -> None:
     start(SOVEREIGN_PROBE_INTERVAL="4s")
     serve(lab, place)
