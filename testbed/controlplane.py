@@ -211,7 +211,11 @@ def _leave_work_on_volumes(stage: Path, target: Path) -> Path:
     # came of it.
     document = yaml.safe_load(stage.read_text())
     has_claim = ".spec.volumes[]? | select( .persistentVolumeClaim ) | .name"
-    document["spec"]["selector"]["matchExpressions"].append({"key": has_claim, "operator": "DoesNotExist"})
+    # Nor does a probe of the network show anything where there is no network.
+    is_probe = '.metadata | select( .labels["app.kubernetes.io/component"] == "probe" ) | .name'
+    document["spec"]["selector"]["matchExpressions"] += [
+        {"key": key, "operator": "DoesNotExist"} for key in (has_claim, is_probe)
+    ]
     pki.write_private(target, yaml.safe_dump(document).encode())
     return target
 

@@ -3,18 +3,21 @@
 import asyncio
 import gc
 import os
+import re
 import socket
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 import uvloop
 
 from sovereign import __version__
+from sovereign.api.schema import DURATION_MESSAGE, seconds
 from sovereign.cluster.connection import ConnectionUnavailable, connect, remove_temporary_files
 from sovereign.cluster.endpoints import AddressUnavailable
 from sovereign.logs import LogFormat, configure
 from sovereign.operator import Operator, Options
-from sovereign.plan.inventory import Settings
+from sovereign.plan.inventory import NetworkProbes, Settings
 
 app = typer.Typer(
     name="sovereign-operator",
@@ -37,6 +40,22 @@ def version() -> None:
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _seconds(flag: str, text: str) -> int:
+    if text.strip() in ("", "0"):
+        return 0
+    if re.fullmatch(r"[0-9]{1,6}[smh]", text) is None:
+        raise typer.BadParameter(f"{flag}: {DURATION_MESSAGE}")
+    return seconds(text)
+
+
+def _targets(listen: str, addresses: Iterable[str]) -> tuple[str, ...]:
+    """Where the listener is reached from other pods: the operator's own addresses, with the listener's port."""
+    host, _, port = listen.rpartition(":")
+    both = host in ("", "[::]")
+    reached = [address for address in addresses if both or (":" in address) == (":" in host)] if port else []
+    return tuple(f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address in reached)
 
 
 @app.command()
@@ -78,6 +97,42 @@ def run(
     listen: Annotated[
         str, typer.Option(envvar="SOVEREIGN_LISTEN", help="Address of /healthz, /readyz and /metrics.")
     ] = "[::]:8080",
+    probe_listen: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_PROBE_LISTEN",
+            help="Address that network probes try to reach, for example [::]:8081; empty: the network is not probed.",
+        ),
+    ] = "",
+    pod_ips: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_POD_IPS", help="The operator's own addresses, comma-separated; empty: no network probes."
+        ),
+    ] = "",
+    probe_interval: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_PROBE_INTERVAL",
+            help="Time from one network probe of a pool on a node to the next: 90s, 10m or 1h; 0: no network probes.",
+        ),
+    ] = "10m",
+    probe_concurrency: Annotated[
+        int, typer.Option(envvar="SOVEREIGN_PROBE_CONCURRENCY", min=1, max=64, help="Network probes at once.")
+    ] = 1,
+    probe_timeout: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_PROBE_TIMEOUT", help="How long a network probe tries to reach the operator: 10s."
+        ),
+    ] = "10s",
+    own_pull_secrets: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_OWN_PULL_SECRETS",
+            help="Pull secrets in the operator's own namespace, for the controls of network probes, comma-separated.",
+        ),
+    ] = "",
     log_format: Annotated[
         LogFormat, typer.Option(envvar="SOVEREIGN_LOG_FORMAT", help="json, or text for people.")
     ] = LogFormat.JSON,
@@ -95,9 +150,16 @@ def run(
         importer_image=importer_image,
         image_pull_secrets=_listed(image_pull_secrets),
         cluster_domain=cluster_domain,
+        probes=NetworkProbes(
+            targets=_targets(probe_listen, _listed(pod_ips)),
+            interval=_seconds("--probe-interval", probe_interval),
+            concurrency=probe_concurrency,
+            timeout=_seconds("--probe-timeout", probe_timeout),
+            pull_secrets=_listed(own_pull_secrets),
+        ).possible(),
     )
     identity = pod_name or f"{socket.gethostname()}-{os.getpid()}"
-    options = Options(settings, identity, lease_name, workers, listen)
+    options = Options(settings, identity, lease_name, workers, listen, probe_listen)
     try:
         connection = connect(kubeconfig or None)
     except ConnectionUnavailable as error:
@@ -108,7 +170,7 @@ def run(
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(Operator(connection, options).run())
     except AddressUnavailable as error:
-        typer.echo(f"sovereign-operator: cannot listen on {listen}: {error}; set --listen to a free address", err=True)
+        typer.echo(f"sovereign-operator: cannot listen on {error}", err=True)
         raise typer.Exit(2) from error
     finally:
         remove_temporary_files()

@@ -1,6 +1,7 @@
 """The running operator: watches, caches, workers and the lease, put together and taken apart in order."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
@@ -20,6 +21,7 @@ from sovereign.cluster.connection import Connection
 from sovereign.cluster.endpoints import serve
 from sovereign.cluster.events import Events
 from sovereign.cluster.lease import Lease
+from sovereign.cluster.listener import listen
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.reflector import Reflector
 from sovereign.cluster.resources import CHILDREN, MUTATING, NAMESPACES, NODES, OURS, PODS, Resource
@@ -30,9 +32,10 @@ from sovereign.controllers.engine import Engine
 from sovereign.controllers.model import ModelController
 from sovereign.controllers.policy import PolicyController
 from sovereign.controllers.pool import PoolController
+from sovereign.controllers.probe import Prober
 from sovereign.controllers.repair import PodRepair
 from sovereign.controllers.static_pods import watch_events
-from sovereign.controllers.store import MODEL, POD, POLICY, POOL, RUNTIME, Store
+from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, RUNTIME, Store
 from sovereign.plan.inventory import Node, Settings
 
 logger = logging.getLogger(__name__)
@@ -48,6 +51,8 @@ class Options:
     lease_name: str
     workers: int
     listen: str
+    probe_listen: str = ""
+    """Where network probes are answered; empty: nowhere."""
 
 
 class Operator:
@@ -63,12 +68,13 @@ class Operator:
     async def run(self) -> int:
         """Run until stopped; returns the exit code."""
         client = Client(self._connection, f"sovereign-operator/{__version__}", metrics.observe_request)
-        endpoints = await serve(self._options.listen, lambda: self._failed, self._readiness)
-        try:
-            async with client:
-                return await self._run(client)
-        finally:
-            await endpoints.cleanup()
+        async with contextlib.AsyncExitStack() as stack:
+            endpoints = await serve(self._options.listen, lambda: self._failed, self._readiness)
+            stack.push_async_callback(endpoints.cleanup)
+            if self._options.probe_listen:
+                stack.callback((await listen(self._options.probe_listen)).close)
+            await stack.enter_async_context(client)
+            return await self._run(client)
 
     def _readiness(self) -> str:
         return "" if self._synced.is_set() else "caches are not synced yet"
@@ -157,12 +163,13 @@ class Operator:
         await self._first_look(context, dispatcher)
         self._synced.set()
         logger.info("Caches are synced after %.1f s", time.monotonic() - started)
-        repair = PodRepair(context)
+        repair, prober = PodRepair(context), Prober(context)
         reconcilers = {
             POLICY: PolicyController(context).reconcile,
             MODEL: ModelController(context).reconcile,
-            POOL: PoolController(context).reconcile,
+            POOL: PoolController(context, prober).reconcile,
             POD: repair.reconcile,
+            PROBES.kind: prober.reconcile,
             RUNTIME: _nothing,
         }
         engine = Engine(context.queue, reconcilers, self._options.workers)

@@ -146,6 +146,11 @@ def test_settings_reach_the_operator(helm: Helm) -> None:
         "clusterDomain=example.local",
         "workers=16",
         "listenAddress=0.0.0.0",
+        "imagePullSecrets[0].name=own",
+        "networkProbe.interval=90s",
+        "networkProbe.concurrency=4",
+        "networkProbe.port=9000",
+        "networkProbe.timeout=5s",
         "log.format=text",
         "log.level=debug",
     ]
@@ -161,6 +166,12 @@ def test_settings_reach_the_operator(helm: Helm) -> None:
         "SOVEREIGN_CLUSTER_DOMAIN": "example.local",
         "SOVEREIGN_WORKERS": "16",
         "SOVEREIGN_LISTEN": "0.0.0.0:8080",
+        "SOVEREIGN_POD_IPS": "",
+        "SOVEREIGN_PROBE_LISTEN": "0.0.0.0:9000",
+        "SOVEREIGN_PROBE_INTERVAL": "90s",
+        "SOVEREIGN_PROBE_CONCURRENCY": "4",
+        "SOVEREIGN_PROBE_TIMEOUT": "5s",
+        "SOVEREIGN_OWN_PULL_SECRETS": "own",
         "SOVEREIGN_LOG_FORMAT": "text",
         "SOVEREIGN_LOG_LEVEL": "debug",
     }
@@ -199,13 +210,25 @@ def test_a_pod_label_cannot_take_the_pod_out_of_its_selector(helm: Helm) -> None
 
 
 def test_network_policy_lets_nobody_in_unless_told(helm: Helm) -> None:
-    spec = one(render(helm), "NetworkPolicy")["spec"]
+    off = "--set=networkProbe.enabled=false"
+    spec = one(render(helm, off), "NetworkPolicy")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert "ingress" not in spec
     flag = r"--set=networkPolicy.metricsFrom[0].podSelector.matchLabels.app=prometheus"
-    (rule,) = one(render(helm, flag), "NetworkPolicy")["spec"]["ingress"]
+    (rule,) = one(render(helm, flag, off), "NetworkPolicy")["spec"]["ingress"]
     assert rule["from"] == [{"podSelector": {"matchLabels": {"app": "prometheus"}}}]
     assert [port["port"] for port in rule["ports"]] == ["http"]
+
+
+def test_network_probes_reach_the_operator_from_everywhere(helm: Helm) -> None:
+    objects = render(helm)
+    (rule,) = one(objects, "NetworkPolicy")["spec"]["ingress"]
+    assert rule == {"ports": [{"port": "probe", "protocol": "TCP"}]}, "without `from`: every pod of every namespace"
+    assert {"name": "probe", "containerPort": 8081} in pod(objects)["containers"][0]["ports"]
+    assert environment(objects)["SOVEREIGN_PROBE_LISTEN"] == "[::]:8081"
+    off = render(helm, "--set=networkProbe.enabled=false")
+    assert environment(off)["SOVEREIGN_PROBE_LISTEN"] == ""
+    assert [port["name"] for port in pod(off)["containers"][0]["ports"]] == ["http"]
 
 
 def test_crds_are_those_of_the_tree_and_are_kept(helm: Helm) -> None:

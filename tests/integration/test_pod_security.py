@@ -8,9 +8,11 @@ import yaml
 
 from sovereign.api.model import ModelSpec
 from sovereign.api.policy import PolicySpec
+from sovereign.api.pool import PoolSpec
 from sovereign.plan.governance import Governance
-from sovereign.plan.inventory import Owner, Policy, Settings, SovereignModel
+from sovereign.plan.inventory import InferencePool, NetworkProbes, Owner, Policy, Settings, SovereignModel
 from sovereign.plan.model import plan_model
+from sovereign.plan.probe import control_job, probe_job
 from tests.integration.api import Api
 
 pytestmark = pytest.mark.integration
@@ -71,3 +73,20 @@ def test_the_check_can_fail(api: Api, restricted: str) -> None:
     answer = api.create(pod(template, restricted), dry_run=True)
     assert not answer.ok
     assert "restricted" in answer.message
+
+
+def test_probe_pods(api: Api, restricted: str) -> None:
+    probes = NetworkProbes(targets=("10.1.2.3:8081", "[fd00::3]:8081"))
+    settings = Settings(importer_image=IMAGE, operator_namespace=restricted, probes=probes)
+    selector = {"matchLabels": {"tier": "x"}}
+    policy = PolicySpec.model_validate({"namespaceSelector": selector, "placement": {"jurisdictions": ["FR"]}})
+    governance = Governance((Policy(Owner("SovereigntyPolicy", "eu"), policy),), restricted)
+    spec = PoolSpec.model_validate({"modelRef": {"name": "m"}, "runtime": {"name": "vllm"}, "replicas": 1})
+    pool = InferencePool(Owner("InferencePool", "chat", "uid", restricted), spec)
+    control = control_job(pool, "gpu-fr-1", settings, probes)
+    control["spec"]["template"]["spec"]["serviceAccountName"] = "chat-serving"  # the default one may not be there yet
+    for job in (probe_job(pool, "gpu-fr-1", governance, settings, probes), control):
+        answer = api.create(pod(job["spec"]["template"], restricted), dry_run=True)
+        assert answer.ok, answer.message
+        answer = api.create(job, dry_run=True)
+        assert answer.ok, answer.message

@@ -20,8 +20,26 @@
   value: {{ .Values.workers | int | quote }}
 - name: SOVEREIGN_LISTEN
   value: {{ printf "%s:8080" .Values.listenAddress | quote }}
+- name: SOVEREIGN_POD_IPS
+  valueFrom: {fieldRef: {fieldPath: status.podIPs}}
+- name: SOVEREIGN_PROBE_LISTEN
+  value: {{ ternary (printf "%s:%d" .Values.listenAddress (int .Values.networkProbe.port)) "" .Values.networkProbe.enabled | quote }}
+- name: SOVEREIGN_PROBE_INTERVAL
+  value: {{ .Values.networkProbe.interval | quote }}
+- name: SOVEREIGN_PROBE_CONCURRENCY
+  value: {{ .Values.networkProbe.concurrency | int | quote }}
+- name: SOVEREIGN_PROBE_TIMEOUT
+  value: {{ .Values.networkProbe.timeout | quote }}
+- name: SOVEREIGN_OWN_PULL_SECRETS
+  value: {{ include "sovereign.pullSecretNames" . | quote }}
 - name: SOVEREIGN_LOG_FORMAT
   value: {{ .Values.log.format }}
 - name: SOVEREIGN_LOG_LEVEL
   value: {{ .Values.log.level }}
+{{- end -}}
+
+{{- define "sovereign.pullSecretNames" -}}
+{{- $names := list -}}
+{{- range .Values.imagePullSecrets }}{{ $names = append $names .name }}{{ end -}}
+{{- join "," $names -}}
 {{- end -}}

@@ -87,6 +87,14 @@ class Reason(StrEnum):
     PLACED = "Placed"  #: every pod is on an approved node
     UNLAWFUL_PLACEMENT = "UnlawfulPlacement"  #: a pod is on a node that is not approved
     NOT_PROBED = "NotProbed"  #: network policies are in place, and nothing has yet shown that the network obeys them
+    EGRESS_REFUSED = (
+        "EgressRefused"  #: a pod like the pool's could not reach a listener that others reach, on each of its nodes
+    )
+    EGRESS_REACHABLE = "EgressReachable"  #: a pod like the pool's reached a listener that no network policy grants
+    EGRESS_GRANTED = (
+        "EgressGranted"  #: the policies grant egress to the listener of the network probe, so reaching it shows nothing
+    )
+    PROBE_FAILED = "ProbeFailed"  #: the network probe could not be made, or showed nothing; the message says why
     EVICTED = "Evicted"  #: a pod in the wrong place was evicted
     DELETED = "Deleted"  #: a pod in the wrong place was deleted, because its eviction was refused for too long
     REPAIR_BLOCKED = "RepairBlocked"  #: a pod in the wrong place could not be removed; the message says what blocks

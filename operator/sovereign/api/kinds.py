@@ -117,6 +117,7 @@ POOL: Final = Kind(
         ("Lawful", "string", _condition("PlacementVerified"), 0),
         _READY,
         _REASON,
+        ("Network", "string", _condition("NetworkEnforced"), 1),
         ("GPUs", "integer", ".status.sizing.gpus", 1),
         ("Endpoint", "string", ".status.endpoint", 1),
         _AGE,

@@ -45,6 +45,12 @@ LABEL_COMPLIANT: Final = f"{GROUP}/compliant"
 
 MANAGED_BY: Final = "sovereign-operator"
 
+COMPONENT_PROBE: Final = "probe"
+"""The component of network probes. Their pods carry their pool's label, so that its network policies hold for them, and
+serve nobody."""
+PROBE_BANNER: Final = b"sovereign-operator: network probe\n"
+"""What the operator's probe listener says to everybody, so that a probe can tell that it was reached."""
+
 POOL_OWNERS: Final = ("ReplicaSet",)
 """Kinds that control the pods of a pool."""
 

@@ -288,6 +288,37 @@ class PlacementStatus(Model):
     )
 
 
+ProbeOutcome = Literal["Refused", "Reached", "Unknown"]
+
+
+class NodeProbe(Model):
+    """What network probes have shown on one node."""
+
+    node: str = Field(max_length=253, description="The node.")
+    node_uid: str = Field(default="", max_length=64, description="Its uid: another machine of that name is not probed.")
+    outcome: ProbeOutcome = Field(
+        description="Refused: egress that nobody granted was refused. Reached: it was not. Unknown: no probe has shown either."
+    )
+    time: str = Field(
+        max_length=32, description="When that was seen, RFC 3339 in UTC.", json_schema_extra={"format": "date-time"}
+    )
+    policy: str = Field(default="", max_length=64, description="Hash of the pool's NetworkPolicy at that time.")
+    message: str = Field(
+        default="", max_length=1024, description="What was seen, or why the last probe showed nothing. Default: empty."
+    )
+
+
+class NetworkStatus(Model):
+    """What network probes have shown."""
+
+    probes: list[NodeProbe] = Field(
+        default=[],
+        max_length=256,
+        description="By node, for nodes that run a pod of the pool. Default: empty.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["node"]},
+    )
+
+
 class PoolStatus(Model):
     """What the operator found."""
 
@@ -308,6 +339,9 @@ class PoolStatus(Model):
         default=None, description="What one replica needs, by the estimate. Default: unknown."
     )
     placement: PlacementStatus = Field(default=PlacementStatus(), description="Where the pods are. Default: nowhere.")
+    network: NetworkStatus | None = Field(
+        default=None, description="What network probes have shown. Default: nothing yet."
+    )
     policies: list[str] = Field(
         default=[],
         max_length=64,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from sovereign.api.conditions import ENFORCED, Reason
+from sovereign.api.conditions import ENFORCED, NETWORK_ENFORCED, Reason
 from sovereign.api.crd import definition
 from sovereign.api.kinds import KINDS, Kind
 from sovereign.api.meta import FACT_JURISDICTION, FACT_REGION, GROUP, LABEL_MANAGED_BY, MANAGED_BY
@@ -251,11 +251,27 @@ async def _admission_objects(cluster: Cluster, settings: Settings) -> set[tuple[
     }
 
 
-def network(_: Snapshot) -> Iterator[Check]:
-    """What nobody has tried yet is not known."""
-    message = "nothing has shown that the cluster's network plugin obeys NetworkPolicy, so NetworkEnforced is Unknown"
-    advice = "use a plugin that does (Calico, Cilium, ...), and try: a serving pod must reach nothing"
-    yield Check("network", WARN, message, advice)
+async def network(cluster: Cluster) -> Iterable[Check]:
+    """Whether probes have seen that the network plugin obeys."""
+    return [network_of(await every(cluster.client, BY_KIND["InferencePool"]))]
+
+
+def network_of(pools: Iterable[dict[str, Any]]) -> Check:
+    """What the pools' NetworkEnforced comes to: the worst of them, and what nobody has tried is not known."""
+    found: dict[str, list[tuple[str, str]]] = {"False": [], "Unknown": [], "True": []}
+    for pool in pools:
+        for entry in (pool.get("status") or {}).get("conditions") or ():
+            if entry["type"] == NETWORK_ENFORCED:
+                name = f"{pool['metadata']['namespace']}/{pool['metadata']['name']}"
+                found[entry["status"]].append((name, entry["message"]))
+    for status, state in (("False", FAIL), ("Unknown", WARN)):
+        if found[status]:
+            names = _some([name for name, _ in found[status]])
+            return Check("network", state, f"NetworkEnforced is {status} of pools {names}", found[status][0][1])
+    if found["True"]:
+        return Check("network", OK, f"egress of {len(found['True'])} pools was seen to be refused")
+    message = "nothing has shown that the cluster's network plugin obeys NetworkPolicy: no pool has been probed"
+    return Check("network", WARN, message, "use a plugin that does (Calico, Cilium, ...)")
 
 
 def _some(names: list[str]) -> str:
@@ -271,7 +287,7 @@ OF_CLUSTER: Final[tuple[Callable[[Cluster], Awaitable[Iterable[Check]]], ...]] =
     kinds,
     operator_lease,
 )
-OF_SNAPSHOT: Final[tuple[Callable[[Snapshot], Iterator[Check]], ...]] = (node_facts, policies, network)
+OF_SNAPSHOT: Final[tuple[Callable[[Snapshot], Iterator[Check]], ...]] = (node_facts, policies)
 
 
 async def run(cluster: Cluster) -> list[Check]:
@@ -282,6 +298,7 @@ async def run(cluster: Cluster) -> list[Check]:
     except CommandFailed as failure:
         return [*results, Check("objects", FAIL, str(failure), "nodes and policies could not be checked")]
     results += [check for part in OF_SNAPSHOT for check in part(snapshot)]
+    results += await _attempt("network", network(cluster))
     return results + list(await _attempt("rules", enforcement(cluster, snapshot)))
 
 

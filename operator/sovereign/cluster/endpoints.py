@@ -40,12 +40,20 @@ async def serve(listen: str, healthy: Check, ready: Check) -> web.AppRunner:
     application.router.add_get("/metrics", _metrics)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
-    host, _, port = listen.rpartition(":")
-    # "::" means every address; a machine without IPv6 has no such address, None works on both.
-    address = None if host in ("", "[::]") else host.strip("[]")
     try:
-        await web.TCPSite(runner, address, int(port)).start()
+        await web.TCPSite(runner, *split(listen)).start()
     except (OSError, ValueError) as error:
         await runner.cleanup()
-        raise AddressUnavailable(str(error)) from error
+        raise AddressUnavailable(f"{listen}: {error}; set --listen to a free address") from error
     return runner
+
+
+def split(listen: str) -> tuple[str | None, int]:
+    """The address and port of ``host:port``; None is every address.
+
+    Raises:
+        ValueError: the port is no number.
+    """
+    host, _, port = listen.rpartition(":")
+    # "::" means every address; a machine without IPv6 has no such address, None works on both.
+    return (None if host in ("", "[::]") else host.strip("[]")), int(port)

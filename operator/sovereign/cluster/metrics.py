@@ -61,6 +61,12 @@ REPAIRS: Final = Counter("sovereign_repairs_total", "Steps of repair by action."
 DRIFT: Final = Counter(
     "sovereign_drift_repairs_total", "Children that were put back, by kind.", ["kind"], registry=REGISTRY
 )
+NETWORK_PROBES: Final = Counter(
+    "sovereign_network_probes_total",
+    "Network probes by outcome: refused, reached, unknown.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 REPAIR_SECONDS: Final = Histogram(
     "sovereign_repair_seconds",
     "Seconds from noticing a pod in the wrong place until it was out of the endpoints.",

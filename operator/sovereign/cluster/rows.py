@@ -9,6 +9,7 @@ import msgspec
 import orjson
 
 from sovereign.api.meta import (
+    COMPONENT_PROBE,
     FIELD_MANAGER,
     LABEL_COMPLIANT,
     LABEL_COMPONENT,
@@ -33,6 +34,8 @@ _OWNER_KINDS: Final = {
     "network": "SovereigntyPolicy",
 }
 """Which kind has children of which component."""
+PROBE_KIND: Final = "NetworkProbe"
+"""Stands as the owner of the Jobs that probe the network, whatever object they go away with."""
 
 
 class OwnerKey(msgspec.Struct, frozen=True):
@@ -100,6 +103,8 @@ class Pod(msgspec.Struct, frozen=True):
     node: str
     pool: str
     """The pool it serves, by its label."""
+    probe: str
+    """The Job it probes the network for; it serves no pool then."""
     model: str
     """The model it imports, by its labels."""
     owner: OwnerKey | None
@@ -144,7 +149,9 @@ def _labelled_owner(labels: Mapping[str, str]) -> OwnerKey | None:
 def child(manifest: Manifest, kind: str) -> Child:
     """The row of an object that carries our managed-by label."""
     metadata = manifest["metadata"]
-    owner = owner_of(metadata) or _labelled_owner(metadata.get("labels") or {})
+    labels = metadata.get("labels") or {}
+    probes = kind == "Job" and labels.get(LABEL_COMPONENT) == COMPONENT_PROBE
+    owner = OwnerKey(PROBE_KIND, "") if probes else owner_of(metadata) or _labelled_owner(labels)
     live = orjson.dumps(governed(manifest), option=orjson.OPT_SORT_KEYS)
     return Child(
         kind=kind,
@@ -235,15 +242,18 @@ def pod(manifest: Manifest) -> Pod:
     labels = metadata.get("labels") or {}
     compliant = labels.get(LABEL_COMPLIANT)
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    owner = owner_of(metadata)
+    probe = labels.get(LABEL_COMPONENT) == COMPONENT_PROBE and owner is not None and owner.kind == "Job"
     return Pod(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         version=int(metadata["resourceVersion"]),
         node=spec.get("nodeName", ""),
-        pool=labels.get(LABEL_POOL, ""),
+        pool="" if probe else labels.get(LABEL_POOL, ""),
+        probe=owner.name if probe and owner is not None else "",
         model=labels.get(LABEL_MODEL, "") if labels.get(LABEL_COMPONENT) == "import" else "",
-        owner=owner_of(metadata),
+        owner=owner,
         compliant=None if compliant is None else compliant == "true",
         phase=status.get("phase", "Pending"),
         ready=conditions.get("Ready", {}).get("status") == "True",

@@ -5,7 +5,7 @@ from typing import Any
 
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.rows import Child, Pod
-from sovereign.controllers.store import MODEL, POD, POLICY, POOL, Store, decode
+from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, Store, decode
 from sovereign.plan.inventory import Node
 from sovereign.residency.static_pods import Sighting
 
@@ -126,6 +126,8 @@ class Dispatcher:
                 continue
             if pod.pool and _shows(old) != _shows(new):
                 self._add_known(Key(POOL, pod.namespace, pod.pool))
+            if pod.probe:
+                self._queue.add(PROBES)
             if pod.model:
                 self._add_known(Key(MODEL, pod.namespace, pod.model))
 
@@ -159,7 +161,7 @@ class Dispatcher:
             return
         if old is not None and new is not None and _settled(old, new):
             return
-        if new is None:
+        if new is None and owner != PROBES:
             self.vanished.add(owner)
             self._queue.add_after(owner, 0.2)
         else:

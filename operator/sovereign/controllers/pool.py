@@ -6,7 +6,6 @@ from typing import Any
 
 from sovereign.api.conditions import (
     AVAILABLE,
-    NETWORK_ENFORCED,
     PLACEMENT_VERIFIED,
     POLICY_ACCEPTED,
     READY,
@@ -19,7 +18,9 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import DeploymentState, Pod
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children, model
-from sovereign.controllers.context import Context, Outcome, Retry
+from sovereign.controllers.context import Context, Later, Outcome, Retry
+from sovereign.controllers.network import Network, network_of
+from sovereign.controllers.probe import Prober
 from sovereign.controllers.store import MODEL, RUNTIME, Object
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import InferencePool, Runtime, SovereignModel
@@ -46,17 +47,18 @@ _POLICY_REASONS = frozenset(
 class PoolController:
     """One reconcile of one pool."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, prober: Prober) -> None:
         self._context = context
+        self._prober = prober
 
     async def reconcile(self, key: Key) -> Outcome:
         """Plan, bring the children about, write the status."""
         context = self._context
         item = await children.owner(context, key)
-        if item is None:
-            return None
-        if item.spec is None:
-            await self._invalid(item)
+        if item is None or item.spec is None:
+            self._prober.forget(key)
+            if item is not None:
+                await self._invalid(item)
             return None
         governance = context.store.governance(key.namespace)
         nodes = context.store.lawful_nodes(governance)
@@ -75,10 +77,14 @@ class PoolController:
             keep = _WORKLOAD if plan.waiting is not None else ()
             failure = await children.bring_about(context, item, plan.children, keep=keep)
         pods = context.store.pods_of(key)
-        conditions = self._conditions(item, plan, governance, pods, failure)
-        later = await children.write_status(context, item, self._content(item, plan, governance, pods), conditions)
+        network = network_of(context, self._prober, item, pods, nodes if plan.children else None)
+        conditions = self._conditions(item, plan, governance, pods, failure, network)
+        content = self._content(item, plan, governance, pods) | network.content
+        later = await children.write_status(context, item, content, conditions)
         self._announce(item, conditions)
-        return Retry(failure.message) if failure is not None else later
+        if failure is not None:
+            return Retry(failure.message)
+        return later if later is not None or network.seconds is None else Later(network.seconds)
 
     async def _invalid(self, item: Object) -> None:
         """Report what cannot be understood; what runs is left as it is."""
@@ -144,7 +150,13 @@ class PoolController:
         }
 
     def _conditions(
-        self, item: Object, plan: PoolPlan, governance: Governance, pods: Sequence[Pod], failure: Verdict | None
+        self,
+        item: Object,
+        plan: PoolPlan,
+        governance: Governance,
+        pods: Sequence[Pod],
+        failure: Verdict | None,
+        network: Network,
     ) -> list[Condition]:
         blocking = plan.blocking or failure
         violations = self._violations(pods)
@@ -159,15 +171,7 @@ class PoolController:
             return [*result, condition(AVAILABLE, False, Reason(result[0]["reason"]), result[0]["message"])]
         result.append(_sized(plan.sized))
         result.append(_placement_verified(pods, violations))
-        result.append(
-            condition(
-                NETWORK_ENFORCED,
-                None,
-                Reason.NOT_PROBED,
-                "the network policies are in place; nothing has shown yet that the cluster's network plugin obeys them",
-            )
-        )
-        return [*result, available]
+        return [*result, network.condition, available]
 
     def _available(self, item: Object, plan: PoolPlan, governance: Governance, pods: Sequence[Pod]) -> Condition:
         if item.spec.suspend:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sovereign.api.kinds import BY_KIND
 from sovereign.api.meta import approving_policy
 from sovereign.cluster.queue import Key
-from sovereign.cluster.rows import Child, Pod
+from sovereign.cluster.rows import PROBE_KIND, Child, Pod
 from sovereign.plan.governance import Governance, govern
 from sovereign.plan.inventory import Node, Owner, Policy, Settings
 from sovereign.plan.placement import rejection
@@ -22,6 +22,8 @@ MODEL: Final = "SovereignModel"
 POOL: Final = "InferencePool"
 RUNTIME: Final = "InferenceRuntime"
 POD: Final = "Pod"
+PROBES: Final = Key(PROBE_KIND, "", "")
+"""The one key under which the network is probed: what it may cost is counted for the whole cluster."""
 
 
 class Object(msgspec.Struct):
@@ -85,7 +87,9 @@ def _complaint(detail: Any) -> str:
 
 
 def belongs_to(pod: Pod) -> Key:
-    """The pool or model whose pod it is, by its labels; else an empty key."""
+    """The pool or model whose pod it is, by its labels, or the Job of a network probe; else an empty key."""
+    if pod.probe:
+        return Key(PROBE_KIND, pod.namespace, pod.probe)
     if pod.pool:
         return Key(POOL, pod.namespace, pod.pool)
     return Key(MODEL, pod.namespace, pod.model) if pod.model else Key("", "", "")
@@ -286,7 +290,7 @@ class Store:
         row = new or old
         if row is None or row.owner is None:
             return None
-        namespace = "" if row.owner.kind == POLICY else row.namespace
+        namespace = "" if row.owner.kind in (POLICY, PROBE_KIND) else row.namespace
         owner = Key(row.owner.kind, namespace, row.owner.name)
         name = ChildName(row.kind, row.namespace, row.name)
         if new is None:

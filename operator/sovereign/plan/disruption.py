@@ -1,6 +1,6 @@
 """The PodDisruptionBudget of a pool."""
 
-from sovereign.api.meta import LABEL_POOL
+from sovereign.api.meta import LABEL_COMPONENT, LABEL_POOL
 from sovereign.plan.children import child
 from sovereign.plan.deployment import COMPONENT, selector
 from sovereign.plan.inventory import InferencePool, Manifest
@@ -18,6 +18,7 @@ def disruption_budget(pool: InferencePool) -> Manifest:
         spec={
             "maxUnavailable": 1,
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
-            "selector": {"matchLabels": selector(pool)},
+            # Pods that probe the pool's network have its label too.
+            "selector": {"matchLabels": selector(pool) | {LABEL_COMPONENT: COMPONENT}},
         },
     )

@@ -99,6 +99,25 @@ class Runtime(msgspec.Struct, frozen=True):
     spec: RuntimeSpec
 
 
+class NetworkProbes(msgspec.Struct, frozen=True):
+    """How the network is probed."""
+
+    targets: tuple[str, ...]
+    """Where the operator's own listener is reached, as ``IP:PORT``, one for each family of addresses."""
+    interval: int = 600
+    """Seconds from one probe to the next of a pool on a node."""
+    concurrency: int = 1
+    """Probes at once in the whole cluster."""
+    timeout: int = 10
+    """Seconds that a probe tries to reach the listener."""
+    pull_secrets: tuple[str, ...] = ()
+    """Pull secrets in the operator's own namespace, for the control of a probe."""
+
+    def possible(self) -> "NetworkProbes | None":
+        """This, or None where there is nothing to reach, or no time for it."""
+        return self if self.targets and self.interval and self.timeout else None
+
+
 class Settings(msgspec.Struct, frozen=True):
     """What the installation decides. The command line uses the defaults."""
 
@@ -111,6 +130,8 @@ class Settings(msgspec.Struct, frozen=True):
     cluster_domain: str = "cluster.local"
     mutating_admission: bool = True
     """Whether the API server serves MutatingAdmissionPolicy v1."""
+    probes: NetworkProbes | None = None
+    """None: the network is not probed."""
 
     @property
     def ungoverned_namespaces(self) -> tuple[str, ...]:

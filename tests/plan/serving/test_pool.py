@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sovereign.api.conditions import Reason
-from sovereign.api.meta import LABEL_COMPLIANT, LABEL_POOL, approved_label
+from sovereign.api.meta import LABEL_COMPLIANT, LABEL_COMPONENT, LABEL_POOL, approved_label
 from sovereign.plan.builtin import builtin
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import Runtime, Settings, SovereignModel
@@ -217,7 +217,9 @@ def test_service_leads_to_compliant_pods_only() -> None:
     # A pod that loses the label leaves the Service, and stays a pod of the Deployment and of the budget.
     assert plan.selector == {LABEL_POOL: "chat"}
     assert samples.child(plan, "Deployment")["spec"]["selector"] == {"matchLabels": plan.selector}
-    assert samples.child(plan, "PodDisruptionBudget")["spec"]["selector"] == {"matchLabels": plan.selector}
+    serving = plan.selector | {LABEL_COMPONENT: "serving"}
+    assert samples.child(plan, "PodDisruptionBudget")["spec"]["selector"] == {"matchLabels": serving}
+    assert serving.items() <= samples.template(plan)["metadata"]["labels"].items()
 
 
 def test_no_token_anywhere() -> None:

@@ -35,10 +35,14 @@ ON_CHILDREN: Final[tuple[Row, ...]] = (
     (meta.LABEL_MANAGED_BY, OPERATOR, f"{meta.MANAGED_BY}: by this the operator finds its own objects."),
     (meta.LABEL_NAME, OPERATOR, "sovereign-ai."),
     (meta.LABEL_INSTANCE, OPERATOR, "Name of the object that the child belongs to."),
-    (meta.LABEL_COMPONENT, OPERATOR, "What the child is for, for example serving, import, weights or admission."),
+    (
+        meta.LABEL_COMPONENT,
+        OPERATOR,
+        "What the child is for, for example serving, import, weights, admission or probe.",
+    ),
     (meta.LABEL_POLICY, OPERATOR, "The SovereigntyPolicy that an admission object or NetworkPolicy is of."),
     (meta.LABEL_MODEL, OPERATOR, "The SovereignModel that a claim, an import or a pod is about."),
-    (meta.LABEL_POOL, OPERATOR, "The InferencePool that a pod serves."),
+    (meta.LABEL_POOL, OPERATOR, "The InferencePool that a pod serves, or whose network it probes."),
     (
         meta.LABEL_COMPLIANT,
         OPERATOR,
