@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from charts import sync
-from e2e.world import MODEL, RELEASE, SYSTEM, Images, Source, World
+from e2e import manifests
+from e2e.world import CALLERS, MODEL, NAMESPACE, POLICY, RELEASE, STRANGERS, SYSTEM, TIER, Images, Source, World
 from testbed import Cluster, models
 from testbed.nodes import outside, storage
 from testbed.nodes.fleet import Fleet
@@ -18,9 +19,9 @@ NEWER = "0.1.1"
 """The version that the operator is upgraded to: the same program with another label."""
 
 
-def test_bed(home: Path) -> Iterator[World]:
-    """The test bed's own cluster; taken down at the end unless E2E_KEEP is set."""
-    cluster = Cluster.up(NAME, provider="binaries", fake_nodes=False, nodes=NODES, plugin="calico")
+def bring_up(home: Path, name: str = NAME, nodes: str = NODES, plugin: str = "calico") -> Iterator[World]:
+    """A cluster of the test bed; taken down at the end unless E2E_KEEP is set."""
+    cluster = Cluster.up(name, provider="binaries", fake_nodes=False, nodes=nodes, plugin=plugin)
     try:
         yield _world(cluster, home)
     finally:
@@ -51,6 +52,18 @@ def _world(cluster: Cluster, home: Path) -> World:
     return world
 
 
+def govern(world: World) -> None:
+    """Namespaces, the policy in force, and a caller in a namespace that may call and in one that may not."""
+    world.namespace(NAMESPACE, **TIER, **{"pod-security.kubernetes.io/enforce": "restricted"})
+    world.namespace(CALLERS, calls="models")
+    world.namespace(STRANGERS)
+    world.apply(manifests.policy(world), manifests.reader(world))
+    world.apply(*(manifests.client(world, "caller", namespace) for namespace in (CALLERS, STRANGERS)))
+    world.wait_condition("sovpol", POLICY, "", "Enforced", "True")
+    for namespace in (CALLERS, STRANGERS):
+        world.wait_pod("caller", namespace)
+
+
 def fill(fleet: Fleet) -> None:
     """Put the weights where the S3 server of the outside world has them, as its operator would."""
     path = models.smollm2()
@@ -76,7 +89,7 @@ def values(world: World, image: str) -> Sequence[str]:
     return (
         f"--set=image.repository={repository},image.digest={digest}",
         f"--set-json=networkPolicy.egress={json.dumps(_egress(world))}",
-        "--set=resources.requests.cpu=50m,log.format=text",
+        "--set=resources.requests.cpu=50m,log.format=text,networkProbe.interval=20s",
     )
 
 

@@ -3,7 +3,8 @@
 import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,19 @@ class World(Lab):
         }
         self.apply(binding | {"metadata": {"name": name, "namespace": namespace}})
         return self.cluster.client_certificate(name)
+
+    @contextmanager
+    def static_pod(self, node: str, labels: dict[str, str]) -> Iterator[str]:
+        """A file on a node that its kubelet makes a pod of, past the API server; the pod's name."""
+        folder = self.fleet.node(node).home / "etc" / "upper" / "kubernetes" / "manifests"
+        container = {"name": "stray", "image": self.images.client, "command": ["sleep", "infinity"]}
+        metadata = {"name": "stray", "namespace": NAMESPACE, "labels": labels}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+        (folder / "stray.json").write_text(json.dumps(pod))
+        try:
+            yield f"stray-{node}"
+        finally:
+            (folder / "stray.json").unlink()
 
     def reconnect(self) -> None:
         """Start again what of the cluster's processes does not run."""
