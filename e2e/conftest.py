@@ -7,6 +7,7 @@ model is imported and served. What a test changes, it puts back.
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -65,8 +66,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The cluster with the operator installed and the policy in force."""
     home = tmp_path_factory.mktemp("e2e")
-    if os.environ.get("E2E_KUBECONFIG"):
-        yield from setting.own_cluster(home)
+    if kubeconfig := os.environ.get("E2E_KUBECONFIG"):
+        yield from setting.own_cluster(home, Path(kubeconfig))
         return
     if reason := machine.requirement():
         pytest.fail(f"{reason}. Or run on a cluster of your own: E2E_KUBECONFIG (docs/testing.md)", pytrace=False)

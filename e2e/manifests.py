@@ -47,7 +47,7 @@ def weights(world: World, name: str = MODEL, namespace: str = NAMESPACE, **spec:
         "digest": digests.digest({path.name: path.read_bytes()}),
         "format": "gguf",
         "license": "Apache-2.0",
-        "cache": {"storageClassName": world.storage_classes[0], "size": "1Gi", "accessMode": "ReadWriteMany"},
+        "cache": {"storageClassName": world.storage_classes[0], "size": "1Gi", "accessMode": world.access_mode},
     }
     return custom("SovereignModel", name, namespace, content | spec)
 

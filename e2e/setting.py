@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from charts import sync
-from e2e import manifests
+from e2e import manifests, own
 from e2e.world import CALLERS, MODEL, NAMESPACE, POLICY, RELEASE, STRANGERS, SYSTEM, TIER, Images, Source, World
 from testbed import Cluster, models
 from testbed.nodes import outside, storage
@@ -95,10 +95,17 @@ def values(world: World, image: str) -> Sequence[str]:
 
 def _egress(world: World) -> list[dict[str, object]]:
     """The API server, wherever this cluster has it."""
-    host, _, port = world.cluster.server.removeprefix("https://").rpartition(":")
-    return [{"to": [{"ipBlock": {"cidr": f"{host}/32"}}], "ports": [{"port": int(port), "protocol": "TCP"}]}]
+    (found,) = world.all("endpointslices", "default", "kubernetes.io/service-name=kubernetes")
+    peers = [{"ipBlock": {"cidr": f"{one}/32"}} for entry in found["endpoints"] for one in entry["addresses"]]
+    return [{"to": peers, "ports": [{"port": port["port"], "protocol": "TCP"} for port in found["ports"]]}]
 
 
-def own_cluster(home: Path) -> Iterator[World]:
-    raise NotImplementedError
-    yield
+def own_cluster(home: Path, kubeconfig: Path) -> Iterator[World]:
+    """A cluster that is there already; nothing of the tests is left in it."""
+    cluster = own.attach(kubeconfig)
+    with own.removed(cluster.cluster, SYSTEM, NAMESPACE, CALLERS, STRANGERS), own.vouched(cluster.cluster):
+        images = own.build(cluster, NEWER)
+        world = World(cluster.cluster, home, images, own.source(cluster, home), [own.storage_class(cluster.cluster)])
+        install(world, images.operator)
+        yield world
+        world.helm("uninstall", RELEASE, f"--namespace={SYSTEM}", "--wait", "--ignore-not-found")

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,8 +161,7 @@ def test_names_that_are_taken_are_left_alone() -> None:
                 run("ip", "link", "delete", name)
 
 
-def test_without_root_it_says_what_it_needs(tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
+def test_without_root_it_says_what_it_needs() -> None:
     # Root until everything is imported: the interpreter may lie where nobody else can read.
     program = """
 import os
@@ -172,7 +172,10 @@ try:
 except TestbedError as error:
     print(error)
 """
-    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("real nodes need root")
-    assert list((tmp_path / "state").rglob("*.pid")) == []
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        environment = {**os.environ, "XDG_STATE_HOME": f"{folder}/state"}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("real nodes need root")
+        assert list(Path(folder).rglob("*.pid")) == []

@@ -41,6 +41,7 @@ def test_three_of_four_nodes_are_lawful(served: World) -> None:
     assert lawful == {"fr-1", "fr-2", "de-1"}
 
 
+@real_nodes
 def test_a_node_changes_jurisdiction(served: World, solo: str, report: Report) -> None:
     (pod,) = served.ready(solo)
     node = pod["spec"]["nodeName"]

@@ -1,6 +1,7 @@
 """Words for what the end-to-end tests do: everything of `Lab`, and what only clusters with running pods have."""
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -69,6 +70,11 @@ class World(Lab):
         self.source = source
         self.storage_classes = storage_classes
         self.helm = Helm(home / "helm", cluster.kubeconfig)
+
+    @property
+    def access_mode(self) -> str:
+        """How claims are mounted: on the test bed by any node of the region, elsewhere as every cluster can."""
+        return "ReadWriteOnce" if os.environ.get("E2E_KUBECONFIG") else "ReadWriteMany"
 
     @property
     def fleet(self) -> Fleet:

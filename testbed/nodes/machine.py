@@ -20,7 +20,8 @@ _PROGRAMS = {
     "conntrack": "conntrack",
 }
 CNI_PLUGINS = Path("/usr/lib/cni")
-_DEBIAN = "apt-get install runc containernetworking-plugins iptables ipset conntrack iproute2 nftables"
+_PACKAGES = (*dict.fromkeys(_PROGRAMS.values()), "containernetworking-plugins")
+_DEBIAN = f"apt-get install {' '.join(_PACKAGES)}"
 
 
 def requirement() -> str | None:
@@ -34,6 +35,28 @@ def requirement() -> str | None:
         what = ", ".join(missing) or f"the CNI plugins in {CNI_PLUGINS}"
         return f"real nodes need {what}; on Debian: {_DEBIAN}"
     return None
+
+
+def install() -> None:
+    """Install what is missing, on Debian and its kin.
+
+    Raises:
+        TestbedError: it is no such machine, or apt-get failed; the text says what it said.
+    """
+    if requirement() is None:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise TestbedError(f"{requirement()}; only as root, and with apt-get, can this be installed from here")
+    environment = process.environment() | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (
+        ["apt-get", "update", "-q"],
+        ["apt-get", "install", "-q", "-y", "--no-install-recommends", *_PACKAGES],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        if done.returncode != 0:
+            raise TestbedError(f"{' '.join(command[:2])}: {done.stderr.strip()}")
+    if reason := requirement():
+        raise TestbedError(reason)
 
 
 def run(*argv: str | Path, stdin: str | None = None) -> str:
