@@ -16,7 +16,7 @@ def policy(world: World, name: str = POLICY, **spec: Any) -> Manifest:
         "namespaceSelector": {"matchLabels": TIER},
         "onViolation": {"action": "Evict", "gracePeriod": f"{GRACE}s"},
         "placement": {"jurisdictions": ["FR", "DE"]},
-        "images": {"registries": [world.images.registry]},
+        "images": {"registries": world.images.registries},
         "storage": {"storageClasses": world.storage_classes},
         "models": {"sources": ["s3://weights/"], "s3Endpoint": source.endpoint},
         "network": {

@@ -118,12 +118,13 @@ def storage_class(cluster: Cluster) -> str:
 
 
 def build(own: Own, newer: str) -> Images:
-    """All images in the cluster's registry."""
+    """The images: those that are named, and the others packed here and pushed."""
+    operator = os.environ.get("E2E_OPERATOR_IMAGE")
     return Images(
-        operator=own.push("operator", "sovereign-operator"),
-        newer=own.push("operator", "sovereign-operator", version=newer),
+        operator=operator or own.push("operator", "sovereign-operator"),
+        newer=operator or own.push("operator", "sovereign-operator", version=newer),
         engine=own.push("engine", "llama-cpp"),
-        client=own.push("client", "client"),
+        client=os.environ.get("E2E_CLIENT_IMAGE") or own.push("client", "client"),
     )
 
 

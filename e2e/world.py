@@ -42,9 +42,9 @@ class Images:
     client: str
 
     @property
-    def registry(self) -> str:
-        """What policies allow: where all of them are."""
-        return self.operator.rpartition("/")[0]
+    def registries(self) -> list[str]:
+        """What policies allow: where they are."""
+        return sorted({image.rpartition("/")[0] for image in (self.operator, self.engine, self.client)})
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ _PROGRAMS = {
     "ipset": "ipset",
     "conntrack": "conntrack",
 }
+_INOTIFY_PER_NODE, _INOTIFY_OTHERS = 12, 20
 CNI_PLUGINS = Path("/usr/lib/cni")
 _PACKAGES = (*dict.fromkeys(_PROGRAMS.values()), "containernetworking-plugins")
 _DEBIAN = f"apt-get install {' '.join(_PACKAGES)}"
@@ -35,6 +36,17 @@ def requirement() -> str | None:
         what = ", ".join(missing) or f"the CNI plugins in {CNI_PLUGINS}"
         return f"real nodes need {what}; on Debian: {_DEBIAN}"
     return None
+
+
+def too_many(nodes: int) -> str | None:
+    """What keeps this machine from having so many real nodes, said with what to do; None when nothing does."""
+    limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    if limit >= (needed := _INOTIFY_PER_NODE * nodes + _INOTIFY_OTHERS):
+        return None
+    return (
+        f"{nodes} real nodes take some {needed} inotify instances, and this machine allows {limit}: fewer nodes, or "
+        f"sysctl fs.inotify.max_user_instances={needed}"
+    )
 
 
 def install() -> None:
