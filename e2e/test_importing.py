@@ -109,9 +109,11 @@ def test_from_an_oci_registry(governed: World, archive: str, tmp_path: Path) -> 
     registry = f"{outside.SOURCE_REGISTRY_ADDRESS}:{outside.SOURCE_REGISTRY_PORT}"
     source = {"uri": f"oci://{registry}/models/tiny@{digest}", "secretRef": {"name": SECRET}}
     pinned = digests.digest({path.name: path.read_bytes()})
+    network.throttle(governed.fleet.layout, 2)  # long enough to see who it is
     governed.apply(manifests.weights(governed, "tiny", archive, source=source, digest=pinned))
+    pod = _running(governed, "tiny", namespace=archive)
+    network.throttle(governed.fleet.layout, None)
     governed.wait_ready("smodel", "tiny", archive)
-    (pod,) = governed.import_pods("tiny", archive)
     log = governed.fleet.outside.services()[-1].log(governed.cluster.dir).read_text()
     asked = set(re.findall(r'^(\S+) .*"GET /v2/models/tiny', log, re.MULTILINE))
     assert asked == {pod["status"]["podIP"]}, "somebody else than the import pod was at the registry"
@@ -130,9 +132,9 @@ def test_other_weights_than_approved(governed: World, removed: list[str]) -> Non
 # --- words ---------------------------------------------------------------------------------------------
 
 
-def _running(world: World, name: str, other_than: Manifest | None = None) -> Manifest:
+def _running(world: World, name: str, namespace: str = NAMESPACE, *, other_than: Manifest | None = None) -> Manifest:
     def look() -> Manifest | None:
-        for pod in world.import_pods(name):
+        for pod in world.import_pods(name, namespace):
             fresh = other_than is None or pod["metadata"]["uid"] != other_than["metadata"]["uid"]
             if fresh and pod["status"].get("phase") == "Running" and pod["status"].get("podIP"):
                 return pod
@@ -144,10 +146,13 @@ def _running(world: World, name: str, other_than: Manifest | None = None) -> Man
 
 def _importer(world: World, pod: Manifest) -> int:
     """The importer's process id on this machine."""
-    for process in world.processes(pod):
-        if b"sovereign.importer" in Path(f"/proc/{process}/cmdline").read_bytes():
-            return process
-    raise AssertionError("no importer runs in the pod")
+
+    def look() -> int | None:
+        found = world.processes(pod)
+        return next((one for one in found if b"sovereign.importer" in Path(f"/proc/{one}/cmdline").read_bytes()), None)
+
+    process: int = wait_for("the importer to run in its pod", look)
+    return process
 
 
 def _import_pod_is_confined(world: World, pod: Manifest) -> None:
