@@ -10,6 +10,7 @@ from charts import sync
 from e2e import manifests, own
 from e2e.world import CALLERS, MODEL, NAMESPACE, POLICY, RELEASE, STRANGERS, SYSTEM, TIER, Images, Source, World
 from testbed import Cluster, models
+from testbed.cluster import down
 from testbed.nodes import outside, storage
 from testbed.nodes.fleet import Fleet
 
@@ -21,12 +22,11 @@ NEWER = "0.1.1"
 
 def bring_up(home: Path, name: str = NAME, nodes: str = NODES, plugin: str = "calico") -> Iterator[World]:
     """A cluster of the test bed; taken down at the end unless E2E_KEEP is set."""
-    cluster = Cluster.up(name, provider="binaries", fake_nodes=False, nodes=nodes, plugin=plugin)
     try:
-        yield _world(cluster, home)
+        yield _world(Cluster.up(name, provider="binaries", fake_nodes=False, nodes=nodes, plugin=plugin), home)
     finally:
         if not os.environ.get("E2E_KEEP"):
-            cluster.down()
+            down(name)
 
 
 def _world(cluster: Cluster, home: Path) -> World:
