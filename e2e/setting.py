@@ -23,7 +23,9 @@ NEWER = "0.1.1"
 def bring_up(home: Path, name: str = NAME, nodes: str = NODES, plugin: str = "calico") -> Iterator[World]:
     """A cluster of the test bed; taken down at the end unless E2E_KEEP is set."""
     try:
-        yield _world(Cluster.up(name, provider="binaries", fake_nodes=False, nodes=nodes, plugin=plugin), home)
+        cluster = Cluster.up(name, provider="binaries", fake_nodes=False, nodes=nodes, plugin=plugin)
+        cluster.refill()  # of one that was kept, the volumes are used up
+        yield _world(cluster, home)
     finally:
         if not os.environ.get("E2E_KEEP"):
             down(name)
