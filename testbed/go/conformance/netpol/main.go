@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
@@ -22,12 +23,6 @@ import (
 )
 
 var agnhost = flag.String("agnhost", "", "The image that the suite's pods run, REGISTRY/PATH@sha256:DIGEST or REGISTRY/PATH:TAG; by default upstream's.")
-
-var _ = ginkgo.ReportAfterEach(func(report ginkgo.SpecReport) {
-	if !report.State.Is(types.SpecStateSkipped | types.SpecStatePending) {
-		fmt.Fprintf(os.Stderr, "%s, %.1f s: %s\n", report.State, report.RunTime.Seconds(), report.LeafNodeText)
-	}
-})
 
 // suite is what ginkgo needs of a *testing.T.
 type suite struct{ failed bool }
@@ -46,12 +41,25 @@ func main() {
 			os.Exit(2)
 		}
 	}
+	tellProgress() // after the flags: reading them makes ginkgo go through the suite once, dry, and drop such nodes
 	gomega.RegisterFailHandler(framework.Fail)
 	outcome := &suite{}
 	if !ginkgo.RunSpecs(outcome, "NetworkPolicy") || outcome.failed {
-		fmt.Fprintln(os.Stderr, "the suite failed")
 		os.Exit(1)
 	}
+}
+
+// tellProgress has each test told on stderr when it ends.
+func tellProgress() {
+	var ended, all int
+	ginkgo.ReportBeforeSuite(func(report ginkgo.Report) { all = report.PreRunStats.SpecsThatWillRun })
+	ginkgo.ReportAfterEach(func(report ginkgo.SpecReport) {
+		if !report.State.Is(types.SpecStateSkipped | types.SpecStatePending) {
+			ended++
+			seconds := time.Since(report.StartTime).Seconds()
+			fmt.Fprintf(os.Stderr, "[%d/%d] %s in %.1f s: %s\n", ended, all, report.State, seconds, report.LeafNodeText)
+		}
+	})
 }
 
 // replaceAgnhost has the suite's pods run this image. The framework puts references together as REGISTRY/NAME:VERSION,
