@@ -88,7 +88,7 @@ def enforces(outcome: Outcome, more_than: int = MORE_THAN) -> Verdict:
         return Verdict(
             False, f"too few tests were run: {len(outcome.tests)}, and there should be more than {more_than}"
         )
-    return Verdict(True, "it enforces NetworkPolicy: all tests pass")
+    return Verdict(True, "it enforces NetworkPolicy: all tests that were run pass")
 
 
 def enforces_nothing(outcome: Outcome) -> Verdict:

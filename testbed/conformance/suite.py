@@ -1,13 +1,14 @@
 """A run of the upstream NetworkPolicy suite on a cluster that is made for it, and gone afterwards."""
 
 import fcntl
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import binaries, cluster, images, paths, process
+from testbed import binaries, cluster, images, paths, process, state
 from testbed.cluster import Cluster
 from testbed.conformance import report
 from testbed.conformance.report import Outcome, Verdict
@@ -82,9 +83,21 @@ def _cluster(name: str, plugin: str, say: Say) -> Iterator[Cluster]:
     cluster.down(name)
     try:
         yield Cluster.up(name, provider="binaries", fake_nodes=False, nodes=NODES, plugin=plugin, report=say)
+    except TestbedError as error:
+        raise TestbedError(f"{error}{_keep_logs(name)}") from error
     finally:
         say("taking the cluster down")
         cluster.down(name)
+
+
+def _keep_logs(name: str) -> str:
+    """Put the logs of a cluster that is about to go where the reports are; a sentence that says so."""
+    logs, kept = state.folder(name) / "log", paths.cache() / "conformance" / f"{name}-log"
+    if not logs.exists():
+        return ""
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(logs, kept)
+    return f"\nThe cluster is gone; its logs are in {kept}"
 
 
 def _arguments(made: Cluster, focus: str | None, file: Path) -> Iterator[str]:
