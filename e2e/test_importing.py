@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import oras.client
@@ -72,19 +72,20 @@ def test_killed_half_way_and_resumed(slow_source: World, removed: list[str]) -> 
     os.kill(_importer(world, first), signal.SIGKILL)
     assert not _published(folder), "what is not complete is visible"
 
-    second = _running(world, name, other_than=first)
+    second = _running(world, name, not_among=[first])
     wait_for("two thirds of the weights", lambda: _arrived(folder) > 2 * size / 3)
     node = second["spec"]["nodeName"]
     world.fleet.stop(node)
     assert not _published(folder), "what is not complete is visible"
     world.fleet.start(node)
 
+    third = _running(world, name, not_among=[first, second])
     network.throttle(world.fleet.layout, FAST)
     world.wait_ready("smodel", name, patience=120)
     (published,) = _published(folder)
     assert {path.name for path in published.iterdir()} == {models.smollm2().name}
     assert network.sent_from_outside(world.fleet.layout) - sent < 1.4 * size, "what had arrived was fetched again"
-    pods = {pod["status"].get("podIP") for pod in (first, second, *world.import_pods(name))}
+    pods = {pod["status"]["podIP"] for pod in (first, second, third)}
     assert _who_asked_for(world, name, since) <= pods, "somebody else than the import pods was at the source"
 
 
@@ -137,11 +138,13 @@ def test_other_weights_than_approved(governed: World, removed: list[str]) -> Non
 # --- words ---------------------------------------------------------------------------------------------
 
 
-def _running(world: World, name: str, namespace: str = NAMESPACE, *, other_than: Manifest | None = None) -> Manifest:
+def _running(world: World, name: str, namespace: str = NAMESPACE, *, not_among: Sequence[Manifest] = ()) -> Manifest:
+    known = {pod["metadata"]["uid"] for pod in not_among}
+
     def look() -> Manifest | None:
         for pod in world.import_pods(name, namespace):
-            fresh = other_than is None or pod["metadata"]["uid"] != other_than["metadata"]["uid"]
-            if fresh and pod["status"].get("phase") == "Running" and pod["status"].get("podIP"):
+            running = pod["status"].get("phase") == "Running" and pod["status"].get("podIP")
+            if running and pod["metadata"]["uid"] not in known:
                 return pod
         return None
 
