@@ -117,8 +117,11 @@ def test_user_id_can_be_left_to_the_platform(helm: Helm) -> None:
 
 
 def test_replicas_spread_over_hosts_and_zones_and_may_be_none(helm: Helm) -> None:
-    keys = [constraint["topologyKey"] for constraint in pod(render(helm))["topologySpreadConstraints"]]
-    assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    """Nodes need not have zones: the scheduler scores none by a constraint whose label they lack."""
+    spec = pod(render(helm))
+    assert [one["topologyKey"] for one in spec["topologySpreadConstraints"]] == ["kubernetes.io/hostname"]
+    (preferred,) = spec["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert preferred["podAffinityTerm"]["topologyKey"] == "topology.kubernetes.io/zone"
     assert one(render(helm, "--set=replicas=0"), "Deployment")["spec"]["replicas"] == 0
 
 
