@@ -70,8 +70,18 @@ class Stage:
 
     @property
     def has_operator(self) -> bool:
-        """Whether there is an operator whose log could be shown."""
+        """Whether there is an operator, whose log could be shown."""
         return self._operator is not None
+
+    def operator_log(self) -> str:
+        """What the operator has said so far; empty where that is not known."""
+        if self._operator is None or not self._operator.log.exists():
+            return ""
+        return self._operator.log.read_text(errors="replace")
+
+    def where_log(self) -> str:
+        """Where somebody who looks around finds the operator's log: a path, or a command."""
+        return str(self.operator.log)
 
     @property
     def home(self) -> Path:

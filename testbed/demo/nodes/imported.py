@@ -1,0 +1,138 @@
+"""A model is imported by a Job in a pod: cut off from all but its source, killed half-way, resumed, published at once."""
+
+import os
+import signal
+from pathlib import Path
+
+from testbed import models
+from testbed.demo import tables
+from testbed.demo.claims import hold
+from testbed.demo.nodes.stage import FRENCH, GERMAN, MANIFESTS, NodeStage
+from testbed.demo.stage import NAMESPACE
+from testbed.demo.tables import Manifest
+from testbed.nodes import network, outside
+from testbed.story import pods, reach, weights
+
+_SLOW = 100
+"""Mbit/s: what takes a tenth of a second then takes eight."""
+_MB = 1e6
+
+
+def show(stage: NodeStage) -> None:
+    """Import a model with a kill half-way, and again for Germany without."""
+    screen = stage.screen
+    file = weights.fill(stage.fleet, "smollm2")
+    size = file.stat().st_size
+    screen.say(
+        f"The model is SmolLM2-135M-Instruct, a real one of {size / _MB:.0f} MB (Apache-2.0). It lies on an S3 server outside the "
+        f"cluster, at {outside.S3_ADDRESS}. {NAMESPACE} gets the key to it:"
+    )
+    _secret(stage)
+    network.throttle(stage.layout, _SLOW)
+    try:
+        _killed_half_way(stage, size)
+    finally:
+        network.throttle(stage.layout, None)
+    screen.say("The same weights for Germany, on a volume there:")
+    stage.do("apply", "-f", MANIFESTS / "model-de.yaml")
+    stage.await_condition("sovereignmodels", GERMAN, "Ready", "True")
+    stage.do("get", "smodel", "-n", NAMESPACE)
+
+
+def _secret(stage: NodeStage) -> None:
+    folder = stage.home / "weights-reader"
+    folder.mkdir(mode=0o700)
+    (folder / "AWS_ACCESS_KEY_ID").write_text(outside.ACCESS_KEY)
+    (folder / "AWS_SECRET_ACCESS_KEY").write_text(outside.SECRET_KEY)
+    (folder / "ca.crt").write_bytes(stage.fleet.outside.authority.read_bytes())
+    stage.do("create", "secret", "generic", "weights-reader", "-n", NAMESPACE, f"--from-file={folder}")
+
+
+def _killed_half_way(stage: NodeStage, size: int) -> None:
+    screen = stage.screen
+    log = weights.access_log(stage.fleet)
+    since = log.stat().st_size if log.exists() else 0
+    sent = network.sent_from_outside(stage.layout)
+    screen.say(f"The way from there is made slow ({_SLOW} Mbit/s), so that there is a half-way. The model is declared:")
+    stage.do("apply", "-f", MANIFESTS / "model-fr.yaml")
+    first = stage.await_("the import pod, which the operator's Job makes", lambda: _running(stage))
+    node = tables.node_of(first)
+    hold(node in stage.approved(), f"the import runs on {node}, which is not approved")
+    screen.holds(f"the operator has made a Job; its pod {first['metadata']['name']} runs on {node}")
+    _reaches_the_source_alone(stage, first)
+    volume = _volume(stage)
+    stage.await_("half of the weights", lambda: weights.arrived(volume) > size / 2)
+    process = pods.process_of(stage.layout, first, "sovereign.importer")
+    at = weights.arrived(volume)
+    screen.say(f"{at / _MB:.0f} of {size / _MB:.0f} MB have arrived. The importer is killed:")
+    screen.command("kill", "-9", str(process))
+    os.kill(process, signal.SIGKILL)
+    hold(not weights.published(volume), "what is not complete is visible")
+    screen.holds("nothing of it is visible to an engine: a model is published whole, by one rename, or not at all")
+    network.throttle(stage.layout, 1000)
+    second = stage.await_("the Job's next pod", lambda: _running(stage, other_than=first))
+    screen.holds(f"the Job has made another pod, {second['metadata']['name']}")
+    _verified(stage, size)
+    _published(volume)
+    came = network.sent_from_outside(stage.layout) - sent
+    hold(came < 1.2 * size, f"{came / _MB:.0f} MB came from outside: what had arrived was fetched again")
+    screen.holds(
+        f"{came / _MB:.0f} MB came from outside in both attempts together: what had arrived was not fetched again"
+    )
+    asked = weights.who_asked(stage.fleet, since)
+    mine = {pod["status"].get("podIP") for pod in (first, second, *stage.import_pods(FRENCH))}
+    hold(asked and asked <= mine, f"others than the import pods were at the S3 server: {', '.join(asked - mine)}")
+    screen.holds(f"the S3 server's own log: only the import pods have asked it ({', '.join(sorted(asked))})")
+
+
+def _reaches_the_source_alone(stage: NodeStage, pod: Manifest) -> None:
+    tried = reach.beyond(stage.fleet) | reach.within(stage.fleet, stage.cluster.server, (), 0)
+    found = reach.reached(reach.probe(stage.layout, pod, tried))
+    names = {target for target in found if reach.is_resolver(target)}
+    hold(found - names == {reach.SOURCE}, f"from the import pod can be reached: {', '.join(sorted(found))}")
+    others = len({target for target in tried if not reach.is_resolver(target)}) - 1
+    stage.screen.holds(
+        f"from inside the pod the S3 server is reached, and none of {others} other addresses in and outside the cluster"
+    )
+
+
+def _verified(stage: NodeStage, size: int) -> None:
+    stage.await_condition("sovereignmodels", FRENCH, "Ready", "True")
+    verified = stage.await_condition("sovereignmodels", FRENCH, "Verified", "True")
+    found = stage.get("sovereignmodels", FRENCH, NAMESPACE) or {}
+    artifact = found["status"]["artifact"]
+    hold(artifact["digest"] == found["spec"]["digest"], f"imported is {artifact['digest']}")
+    hold(artifact["bytes"] == size, f"imported are {artifact['bytes']} bytes, not {size}")
+    stage.screen.holds(f"imported; {verified['message']}")
+    stage.await_("the import's way out to be closed", lambda: not _way_out(stage))
+    stage.screen.holds("the import's way out of the cluster is closed again")
+
+
+def _published(volume: Path) -> None:
+    (folder,) = weights.published(volume)
+    names = {path.name for path in folder.iterdir()}
+    hold(names == {models.smollm2().name}, f"published are {', '.join(sorted(names))}")
+
+
+def _way_out(stage: NodeStage) -> bool:
+    return stage.get("networkpolicies", f"{FRENCH}-import", NAMESPACE) is not None
+
+
+def _running(stage: NodeStage, other_than: Manifest | None = None) -> Manifest | None:
+    before = other_than["metadata"]["uid"] if other_than else ""
+    for pod in stage.import_pods(FRENCH):
+        status = pod.get("status", {})
+        ran = status.get("phase") in (("Running",) if other_than is None else ("Running", "Succeeded"))
+        if ran and status.get("podIP") and pod["metadata"]["uid"] != before and _has_importer(stage, pod, other_than):
+            return pod
+    return None
+
+
+def _has_importer(stage: NodeStage, pod: Manifest, other_than: Manifest | None) -> bool:
+    return other_than is not None or bool(pods.processes(stage.layout, pod))
+
+
+def _volume(stage: NodeStage) -> Path:
+    claim = stage.get("persistentvolumeclaims", f"{FRENCH}-weights", NAMESPACE)
+    hold(claim and claim["spec"].get("volumeName"), "the model has no volume")
+    return weights.folder(stage.cluster.dir, (claim or {})["spec"]["volumeName"])
