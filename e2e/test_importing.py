@@ -15,10 +15,13 @@ from e2e.world import NAMESPACE, SECRET, World
 from testbed import models
 from testbed.demo import weights as digests
 from testbed.nodes import network, outside
-from testbed.nodes.node import DNS_ADDRESS
+from testbed.story import weights as stored
+from testbed.story.pods import process_of
+from testbed.story.reach import SOURCE, is_resolver
 from tests.operator.lab import Manifest, wait_for
 
 real_nodes = pytest.mark.real_nodes
+_IMPORTER = "sovereign.importer"
 SLOW = 64
 """Mbit/s: what takes a tenth of a second then takes twelve."""
 
@@ -56,31 +59,31 @@ def test_killed_half_way_and_resumed(slow_source: World, removed: list[str]) -> 
     """First the importer's process is killed, then the node under it loses its power."""
     world, name = slow_source, "halves"
     removed.append(name)
-    since, sent = _access_log(world).stat().st_size, network.sent_from_outside(world.fleet.layout)
+    since, sent = stored.access_log(world.fleet).stat().st_size, network.sent_from_outside(world.fleet.layout)
     world.apply(manifests.weights(world, name))
     first = _running(world, name)
     _import_pod_is_confined(world, first)
     _import_pod_reaches_the_source_alone(world, first)
     folder = _volume(world, name)
     size = models.smollm2().stat().st_size
-    wait_for("a third of the weights", lambda: _arrived(folder) > size / 3)
-    os.kill(_importer(world, first), signal.SIGKILL)
-    assert not _published(folder), "what is not complete is visible"
+    wait_for("a third of the weights", lambda: stored.arrived(folder) > size / 3)
+    os.kill(process_of(world.fleet.layout, first, _IMPORTER), signal.SIGKILL)
+    assert not stored.published(folder), "what is not complete is visible"
 
     second = _running(world, name, other_than=first)
-    wait_for("two thirds of the weights", lambda: _arrived(folder) > 2 * size / 3)
+    wait_for("two thirds of the weights", lambda: stored.arrived(folder) > 2 * size / 3)
     node = second["spec"]["nodeName"]
     world.fleet.stop(node)
-    assert not _published(folder), "what is not complete is visible"
+    assert not stored.published(folder), "what is not complete is visible"
     world.fleet.start(node)
 
     network.throttle(world.fleet.layout, 1000)
     world.wait_ready("smodel", name, patience=120)
-    (published,) = _published(folder)
+    (published,) = stored.published(folder)
     assert {path.name for path in published.iterdir()} == {models.smollm2().name}
     assert network.sent_from_outside(world.fleet.layout) - sent < 1.4 * size, "what had arrived was fetched again"
     pods = {pod["status"].get("podIP") for pod in (first, second, *world.import_pods(name))}
-    assert _who_asked_for(world, since) <= pods, "somebody else than the import pods was at the source"
+    assert stored.who_asked(world.fleet, since) <= pods, "somebody else than the import pods was at the source"
 
 
 @pytest.fixture
@@ -115,7 +118,7 @@ def test_from_an_oci_registry(governed: World, archive: str, tmp_path: Path) -> 
     log = governed.fleet.outside.services()[-1].log(governed.cluster.dir).read_text()
     asked = set(re.findall(r'^(\S+) .*"GET /v2/models/tiny', log, re.MULTILINE))
     assert asked == {pod["status"]["podIP"]}, "somebody else than the import pod was at the registry"
-    (published,) = _published(_volume(governed, "tiny", archive))
+    (published,) = stored.published(_volume(governed, "tiny", archive))
     assert (published / path.name).read_bytes() == path.read_bytes()
 
 
@@ -142,17 +145,9 @@ def _running(world: World, name: str, other_than: Manifest | None = None) -> Man
     return found
 
 
-def _importer(world: World, pod: Manifest) -> int:
-    """The importer's process id on this machine."""
-    for process in world.processes(pod):
-        if b"sovereign.importer" in Path(f"/proc/{process}/cmdline").read_bytes():
-            return process
-    raise AssertionError("no importer runs in the pod")
-
-
 def _import_pod_is_confined(world: World, pod: Manifest) -> None:
     """Seen from the machine, not asked of the pod."""
-    process = Path(f"/proc/{_importer(world, pod)}")
+    process = Path(f"/proc/{process_of(world.fleet.layout, pod, _IMPORTER)}")
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
     assert set(status["Uid"].split()) == {"65532"}
     assert int(status["CapEff"], 16) == 0
@@ -176,37 +171,14 @@ def _import_pod_is_confined(world: World, pod: Manifest) -> None:
 
 def _import_pod_reaches_the_source_alone(world: World, pod: Manifest) -> None:
     found = reach.reached(reach.probe(world, pod, reach.beyond(world) | reach.within(world)))
-    resolver = {target for target in found if target.startswith(f"dns {DNS_ADDRESS} ")}
-    source = {f"tcp {outside.S3_ADDRESS} {outside.S3_PORT}"}
-    assert found - resolver == source
+    assert {target for target in found if not is_resolver(target)} == {SOURCE}
 
 
 def _volume(world: World, name: str, namespace: str = NAMESPACE) -> Path:
     """The folder on this machine that a model's volume is."""
     claim = world.get("pvc", f"{name}-weights", namespace)
     assert claim is not None
-    volume = claim["spec"]["volumeName"]
-    return Path(world.cluster.dir / "volumes" / volume.partition("-shared-")[0] / volume)
-
-
-def _arrived(folder: Path) -> int:
-    """Bytes on the disk, whatever their files are called: files are laid out in full before they are filled."""
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
-
-
-def _published(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("sha256-*") if path.is_dir()]
-
-
-def _access_log(world: World) -> Path:
-    return world.fleet.outside.home / "s3-access.log"
-
-
-def _who_asked_for(world: World, since: int) -> set[str]:
-    """Addresses that asked the S3 server for something after the byte `since` of its log; not who looked at its health."""
-    with _access_log(world).open() as log:
-        log.seek(since)
-        return {match[1] for line in log if (match := re.search(r"\] (\S+) .*s3_", line))}
+    return stored.folder(world.cluster.dir, claim["spec"]["volumeName"])
 
 
 def _push(world: World, path: Path, scratch: Path) -> str:
