@@ -26,6 +26,6 @@ def facts(stage: Stage) -> None:
     labels = [f"{FACT_PREFIX}/{name}" for name in ("jurisdiction", "region", "provider")]
     stage.screen.command("kubectl", "get", "nodes", *(f"-L{label}" for label in labels))
     rows = tables.nodes(stage.items("nodes"))
-    stage.screen.table(tables.NODES, rows)
+    stage.screen.table(*tables.telling(tables.NODES, rows))
     found = {row[0] for row in rows}
     hold({*LAWFUL, UNLAWFUL} <= found, f"the demonstration needs nodes in FR, DE and US; there are {', '.join(found)}")

@@ -61,7 +61,7 @@ def verdicts(stage: Stage, approved: list[Manifest]) -> None:
     screen = stage.screen
     screen.say("The approved nodes carry the policy's label, which the workloads select:")
     screen.command("kubectl", "get", "nodes", "-l", f"{stage.label}=true")
-    screen.table(tables.NODES, tables.nodes(approved))
+    screen.table(*tables.telling(tables.NODES, tables.nodes(approved)))
     screen.say("The others are rejected, each by a rule that the policy's status names:")
     found = stage.get("sovereigntypolicies", stage.policy)
     assert found is not None
