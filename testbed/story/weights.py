@@ -1,5 +1,6 @@
 """The weights of the story: put where the source has them, and looked for on the volume that they are imported to."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -26,6 +27,21 @@ def folder(cluster: Path, volume: str) -> Path:
 def arrived(volume: Path) -> int:
     """Bytes on the disk, whatever their files are called: files are laid out in full before they are filled."""
     return sum(path.stat().st_blocks * 512 for path in volume.rglob("*") if path.is_file())
+
+
+def resumable(volume: Path) -> int:
+    """Bytes of the parts that the importer has written down as whole: an attempt after a kill does not fetch them again."""
+    return sum(_recorded(path.read_text()) for path in volume.glob(".import-*/parts/*.parts"))
+
+
+def _recorded(journal: str) -> int:
+    """What a journal of `sovereign.importer.journal` vouches for; a line that is being written does not count."""
+    whole = [json.loads(line) for line in journal.splitlines(keepends=True) if line.endswith("\n")]
+    if not whole:
+        return 0
+    header, *records = whole
+    size, length = header["size"], header["partSize"]
+    return sum(min(length, size - part * length) for part in {part for part, _ in records})
 
 
 def published(volume: Path) -> list[Path]:

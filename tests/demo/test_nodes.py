@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from sovereign.importer.journal import PartJournal
+from sovereign.importer.source import RemoteFile
 from testbed import models
 from testbed.demo import weights
 from testbed.demo.claims import StepFailed
@@ -19,7 +21,7 @@ from testbed.nodes.layout import Layout, parse
 from testbed.nodes.node import REGISTRY
 from testbed.story import chart, chat, reach
 from testbed.story.pods import is_ready
-from testbed.story.weights import arrived, folder, published
+from testbed.story.weights import arrived, folder, published, resumable
 
 FLEET = Fleet(Path("/nowhere"), Layout(0, parse("fr:2,de:1,us:1"), "calico"), {}, {"registry": 5001, "apiserver": 6443})
 SERVER = "https://10.160.0.1:6443"
@@ -75,6 +77,17 @@ def test_a_model_is_published_when_its_folder_has_its_digest_for_a_name(tmp_path
     assert published(tmp_path) == []
     (tmp_path / ".incoming").rename(tmp_path / "sha256-abc")
     assert published(tmp_path) == [tmp_path / "sha256-abc"]
+
+
+def test_what_need_not_be_fetched_again_is_what_the_importer_has_written_down(tmp_path: Path) -> None:
+    assert resumable(tmp_path) == 0
+    journal = PartJournal(tmp_path / ".import-0" / "parts" / "w.parts", RemoteFile("w", 70, "w", sha256="ab"), 32)
+    journal.start()
+    assert resumable(tmp_path) == 0
+    journal.record([0, 2, 2])
+    with (tmp_path / ".import-0" / "parts" / "w.parts").open("a") as torn:
+        torn.write("[1, ")
+    assert resumable(tmp_path) == 32 + 6
 
 
 def test_a_volume_lies_in_the_folder_of_its_region() -> None:
