@@ -10,7 +10,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-unit test-lowest check format crds chart docs lock cluster-up cluster-down clean
+.PHONY: help demo demo-down test e2e e2e-requirements test-unit test-lowest check format crds chart docs lock cluster-up cluster-down clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ demo-down: $(STAMP) ## Remove what the demo started, at either level (ARGS="--na
 
 test: $(STAMP) check ## Lint, type-check and run every test, on a control plane of its own
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+
+e2e: $(STAMP) ## Run the end-to-end tests: real nodes, a real model (root on Linux, or E2E_KUBECONFIG)
+	$(BIN)/python -m pytest e2e $(ARGS)
+
+e2e-requirements: $(STAMP) ## Install what real nodes need on this machine (Debian, as root)
+	$(BIN)/python -m testbed requirements --install
 
 test-unit: $(STAMP) ## Run the tests that need no cluster
 	$(BIN)/python -m pytest -m "not integration" $(ARGS)

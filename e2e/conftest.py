@@ -7,16 +7,26 @@ model is imported and served. What a test changes, it puts back.
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from e2e import manifests
+from e2e import manifests, setting
 from e2e.report import Report
-from e2e.setting import own_cluster, test_bed
-from e2e.world import CALLERS, MODEL, NAMESPACE, POLICY, POOL, STRANGERS, TIER, World
+from e2e.world import MODEL, POOL, World
 from testbed.nodes import machine
 
-ORDER = ("installing", "importing", "serving", "network", "placement", "disconnect", "uninstalling")
+ORDER = (
+    "installing",
+    "importing",
+    "serving",
+    "network",
+    "placement",
+    "disconnect",
+    "uninstalling",
+    "other_plugin",
+    "machine",
+)
 """Of the files: what takes something away comes last."""
 
 
@@ -56,28 +66,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The cluster with the operator installed and the policy in force."""
     home = tmp_path_factory.mktemp("e2e")
-    if os.environ.get("E2E_KUBECONFIG"):
-        yield from own_cluster(home)
+    if kubeconfig := os.environ.get("E2E_KUBECONFIG"):
+        yield from setting.own_cluster(home, Path(kubeconfig))
         return
     if reason := machine.requirement():
         pytest.fail(f"{reason}. Or run on a cluster of your own: E2E_KUBECONFIG (docs/testing.md)", pytrace=False)
-    yield from test_bed(home)
+    yield from setting.bring_up(home)
     shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def governed(world: World) -> World:
     """With the policy, the namespaces, and a caller in one that may call and in one that may not."""
-    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
-    world.namespace(NAMESPACE, **TIER, **restricted)
-    world.namespace(CALLERS, calls="models")
-    world.namespace(STRANGERS)
-    world.apply(manifests.policy(world), manifests.reader(world))
-    world.wait_condition("sovpol", POLICY, "", "Enforced", "True")
-    for namespace in (CALLERS, STRANGERS):
-        world.apply(manifests.client(world, "caller", namespace))
-    for namespace in (CALLERS, STRANGERS):
-        world.wait_pod("caller", namespace)
+    setting.govern(world)
     return world
 
 

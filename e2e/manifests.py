@@ -16,7 +16,7 @@ def policy(world: World, name: str = POLICY, **spec: Any) -> Manifest:
         "namespaceSelector": {"matchLabels": TIER},
         "onViolation": {"action": "Evict", "gracePeriod": f"{GRACE}s"},
         "placement": {"jurisdictions": ["FR", "DE"]},
-        "images": {"registries": [world.images.registry]},
+        "images": {"registries": world.images.registries},
         "storage": {"storageClasses": world.storage_classes},
         "models": {"sources": ["s3://weights/"], "s3Endpoint": source.endpoint},
         "network": {
@@ -47,7 +47,7 @@ def weights(world: World, name: str = MODEL, namespace: str = NAMESPACE, **spec:
         "digest": digests.digest({path.name: path.read_bytes()}),
         "format": "gguf",
         "license": "Apache-2.0",
-        "cache": {"storageClassName": world.storage_classes[0], "size": "1Gi", "accessMode": "ReadWriteMany"},
+        "cache": {"storageClassName": world.storage_classes[0], "size": "1Gi", "accessMode": world.access_mode},
     }
     return custom("SovereignModel", name, namespace, content | spec)
 

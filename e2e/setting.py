@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from charts import sync
-from e2e.world import MODEL, RELEASE, Images, Source, World
+from e2e import manifests, own
+from e2e.world import CALLERS, MODEL, NAMESPACE, POLICY, RELEASE, STRANGERS, SYSTEM, TIER, Images, Source, World
 from testbed import Cluster
 from testbed.nodes import outside, storage
 from testbed.story import chart, weights
@@ -17,9 +18,9 @@ NEWER = "0.1.1"
 """The version that the operator is upgraded to: the same program with another label."""
 
 
-def test_bed(home: Path) -> Iterator[World]:
-    """The test bed's own cluster; taken down at the end unless E2E_KEEP is set."""
-    cluster = Cluster.up(NAME, provider="binaries", fake_nodes=False, nodes=NODES, plugin="calico")
+def bring_up(home: Path, name: str = NAME, nodes: str = NODES, plugin: str = "calico") -> Iterator[World]:
+    """A cluster of the test bed; taken down at the end unless E2E_KEEP is set."""
+    cluster = Cluster.up(name, provider="binaries", fake_nodes=False, nodes=nodes, plugin=plugin)
     try:
         yield _world(cluster, home)
     finally:
@@ -50,6 +51,18 @@ def _world(cluster: Cluster, home: Path) -> World:
     return world
 
 
+def govern(world: World) -> None:
+    """Namespaces, the policy in force, and a caller in a namespace that may call and in one that may not."""
+    world.namespace(NAMESPACE, **TIER, **{"pod-security.kubernetes.io/enforce": "restricted"})
+    world.namespace(CALLERS, calls="models")
+    world.namespace(STRANGERS)
+    world.apply(manifests.policy(world), manifests.reader(world))
+    world.apply(*(manifests.client(world, "caller", namespace) for namespace in (CALLERS, STRANGERS)))
+    world.wait_condition("sovpol", POLICY, "", "Enforced", "True")
+    for namespace in (CALLERS, STRANGERS):
+        world.wait_pod("caller", namespace)
+
+
 def install(world: World, image: str, *more: str) -> str:
     """Install or upgrade the operator with helm, and wait for its pods; what helm says."""
     return world.helm("upgrade", "--install", RELEASE, sync.CHART, *place(), *values(world, image), *more)
@@ -57,9 +70,16 @@ def install(world: World, image: str, *more: str) -> str:
 
 def values(world: World, image: str) -> Sequence[str]:
     """The chart's values for this cluster."""
-    return chart.values(image, world.cluster.server)
+    (api,) = world.all("endpointslices", "default", chart.API)
+    return (*chart.values(image, api), "--set=networkProbe.interval=20s")
 
 
-def own_cluster(home: Path) -> Iterator[World]:
-    raise NotImplementedError
-    yield
+def own_cluster(home: Path, kubeconfig: Path) -> Iterator[World]:
+    """A cluster that is there already; nothing of the tests is left in it."""
+    cluster = own.attach(kubeconfig)
+    with own.removed(cluster.cluster, SYSTEM, NAMESPACE, CALLERS, STRANGERS), own.vouched(cluster.cluster):
+        images = own.build(cluster, NEWER)
+        world = World(cluster.cluster, home, images, own.source(cluster, home), [own.storage_class(cluster.cluster)])
+        install(world, images.operator)
+        yield world
+        world.helm("uninstall", RELEASE, f"--namespace={SYSTEM}", "--wait", "--ignore-not-found")

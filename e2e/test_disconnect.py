@@ -11,7 +11,7 @@ from e2e.test_installing import OPERATOR
 from e2e.world import NAMESPACE, POOL, PORT, RELEASE, SYSTEM, World
 from testbed.models import QUESTION
 from testbed.story import cut
-from testbed.story.pods import process_of
+from testbed.story.pods import find_process
 from tests.operator.lab import wait_for
 
 pytestmark = pytest.mark.real_nodes
@@ -33,7 +33,9 @@ def test_disconnected(served: World, report: Report) -> None:
         name = f"http://{POOL}.{NAMESPACE}.svc.cluster.local:{PORT}"
         assert "Paris" in served.ask_directly(caller, name, QUESTION)
 
-        os.kill(process_of(served.fleet.layout, pods[0], "llama-server"), signal.SIGKILL)
+        engine = find_process(served.fleet.layout, pods[0], "llama-server")
+        assert engine is not None
+        os.kill(engine, signal.SIGKILL)
         killed = time.monotonic()
 
         def back() -> bool:

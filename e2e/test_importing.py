@@ -16,12 +16,11 @@ from testbed import models
 from testbed.demo import weights as digests
 from testbed.nodes import network, outside
 from testbed.story import weights as stored
-from testbed.story.pods import process_of
+from testbed.story.pods import find_process
 from testbed.story.reach import SOURCE, is_resolver
 from tests.operator.lab import Manifest, wait_for
 
 real_nodes = pytest.mark.real_nodes
-_IMPORTER = "sovereign.importer"
 SLOW = 64
 """Mbit/s: what takes a tenth of a second then takes twelve."""
 
@@ -67,7 +66,7 @@ def test_killed_half_way_and_resumed(slow_source: World, removed: list[str]) -> 
     folder = _volume(world, name)
     size = models.smollm2().stat().st_size
     wait_for("a third of the weights", lambda: stored.arrived(folder) > size / 3)
-    os.kill(process_of(world.fleet.layout, first, _IMPORTER), signal.SIGKILL)
+    os.kill(_importer(world, first), signal.SIGKILL)
     assert not stored.published(folder), "what is not complete is visible"
 
     second = _running(world, name, other_than=first)
@@ -112,9 +111,11 @@ def test_from_an_oci_registry(governed: World, archive: str, tmp_path: Path) -> 
     registry = f"{outside.SOURCE_REGISTRY_ADDRESS}:{outside.SOURCE_REGISTRY_PORT}"
     source = {"uri": f"oci://{registry}/models/tiny@{digest}", "secretRef": {"name": SECRET}}
     pinned = digests.digest({path.name: path.read_bytes()})
+    network.throttle(governed.fleet.layout, 2)  # long enough to see who it is
     governed.apply(manifests.weights(governed, "tiny", archive, source=source, digest=pinned))
+    pod = _running(governed, "tiny", namespace=archive)
+    network.throttle(governed.fleet.layout, None)
     governed.wait_ready("smodel", "tiny", archive)
-    (pod,) = governed.import_pods("tiny", archive)
     log = governed.fleet.outside.services()[-1].log(governed.cluster.dir).read_text()
     asked = set(re.findall(r'^(\S+) .*"GET /v2/models/tiny', log, re.MULTILINE))
     assert asked == {pod["status"]["podIP"]}, "somebody else than the import pod was at the registry"
@@ -133,9 +134,9 @@ def test_other_weights_than_approved(governed: World, removed: list[str]) -> Non
 # --- words ---------------------------------------------------------------------------------------------
 
 
-def _running(world: World, name: str, other_than: Manifest | None = None) -> Manifest:
+def _running(world: World, name: str, namespace: str = NAMESPACE, *, other_than: Manifest | None = None) -> Manifest:
     def look() -> Manifest | None:
-        for pod in world.import_pods(name):
+        for pod in world.import_pods(name, namespace):
             fresh = other_than is None or pod["metadata"]["uid"] != other_than["metadata"]["uid"]
             if fresh and pod["status"].get("phase") == "Running" and pod["status"].get("podIP"):
                 return pod
@@ -145,9 +146,17 @@ def _running(world: World, name: str, other_than: Manifest | None = None) -> Man
     return found
 
 
+def _importer(world: World, pod: Manifest) -> int:
+    """The importer's process id on this machine."""
+    process: int = wait_for(
+        "the importer to run in its pod", lambda: find_process(world.fleet.layout, pod, "sovereign.importer")
+    )
+    return process
+
+
 def _import_pod_is_confined(world: World, pod: Manifest) -> None:
     """Seen from the machine, not asked of the pod."""
-    process = Path(f"/proc/{process_of(world.fleet.layout, pod, _IMPORTER)}")
+    process = Path(f"/proc/{_importer(world, pod)}")
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
     assert set(status["Uid"].split()) == {"65532"}
     assert int(status["CapEff"], 16) == 0

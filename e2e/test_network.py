@@ -2,15 +2,17 @@
 
 import json
 import re
+import time
 
 import pytest
 
 from e2e import manifests, reach
+from e2e.report import Report
 from e2e.world import CALLERS, NAMESPACE, POOL, STRANGERS, World
 from testbed.nodes.node import DNS_ADDRESS
-from tests.operator.lab import Manifest
+from tests.operator.lab import Manifest, wait_for
 
-pytestmark = pytest.mark.real_nodes
+real_nodes = pytest.mark.real_nodes
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +24,7 @@ def twin(served: World) -> Manifest:
     return served.wait_pod("twin", STRANGERS)
 
 
+@real_nodes
 def test_a_serving_pod_reaches_nothing(served: World, twin: Manifest) -> None:
     (pod, *_) = served.ready(POOL)
     targets = reach.beyond(served) | reach.within(served)
@@ -30,6 +33,7 @@ def test_a_serving_pod_reaches_nothing(served: World, twin: Manifest) -> None:
     assert reach.reached(reach.probe(served, pod, targets)) == set()
 
 
+@real_nodes
 def test_the_outside_world_saw_nobody(served: World, twin: Manifest) -> None:
     """Not asked of the pods: the outside world's own log of who came."""
     log = served.fleet.outside.access_log
@@ -41,6 +45,7 @@ def test_the_outside_world_saw_nobody(served: World, twin: Manifest) -> None:
     assert {entry["from"] for entry in entries} <= {twin["status"]["podIP"], served.fleet.layout.machine}
 
 
+@real_nodes
 def test_names_are_resolved_for_those_who_may(served: World) -> None:
     (pod, *_) = served.ready(POOL)
     name = f"dns {DNS_ADDRESS} {POOL}.{NAMESPACE}.svc.cluster.local"
@@ -65,8 +70,24 @@ def test_a_tenant_cannot_open_it(served: World, direction: str) -> None:
     assert re.search(r"policy europe: ", done.stderr), done.stderr
 
 
-def test_the_probe_has_seen_a_refusal(served: World) -> None:
-    found = served.wait_condition("sovpool", POOL, NAMESPACE, "NetworkEnforced", "True")
-    nodes = {pod["spec"]["nodeName"] for pod in served.ready(POOL)}
-    assert nodes
-    assert found["reason"] == "EgressRefused"
+@real_nodes
+def test_the_probe_has_seen_a_refusal(served: World, report: Report) -> None:
+    started = time.monotonic()
+    found = served.wait_condition("sovpool", POOL, NAMESPACE, "NetworkEnforced", "True", "EgressRefused")
+    report.seconds("network probe: waited for its verdict for", time.monotonic() - started)
+    pool = served.get("sovpool", POOL, NAMESPACE)
+    assert pool is not None
+    seen = {probe["node"]: probe["outcome"] for probe in pool["status"]["network"]["probes"]}
+    assert {pod["spec"]["nodeName"] for pod in served.ready(POOL)} <= seen.keys()
+    assert set(seen.values()) == {"Refused"}, found
+
+
+def test_the_probe_comes_to_a_verdict(served: World, report: Report) -> None:
+    """Which one is the network plugin's to say; on a cluster of one's own this is how to learn it."""
+
+    def verdict() -> Manifest | None:
+        found = served.condition("sovpool", POOL, NAMESPACE, "NetworkEnforced")
+        return found if found.get("status") in ("True", "False") else None
+
+    found: Manifest = wait_for("NetworkEnforced to be True or False", verdict)
+    report.fact(f"NetworkEnforced={found['status']} ({found['reason']}): {found['message']}")

@@ -1,9 +1,11 @@
 """Words for what the end-to-end tests do: everything of `Lab`, and what only clusters with running pods have."""
 
 import json
+import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +45,9 @@ class Images:
     client: str
 
     @property
-    def registry(self) -> str:
-        """What policies allow: where all of them are."""
-        return self.operator.rpartition("/")[0]
+    def registries(self) -> list[str]:
+        """What policies allow: where they are."""
+        return sorted({image.rpartition("/")[0] for image in (self.operator, self.engine, self.client)})
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ class World(Lab):
         self.source = source
         self.storage_classes = storage_classes
         self.helm = Helm(home / "helm", cluster.kubeconfig)
+
+    @property
+    def access_mode(self) -> str:
+        """How claims are mounted: on the test bed by any node of the region, elsewhere as every cluster can."""
+        return "ReadWriteOnce" if os.environ.get("E2E_KUBECONFIG") else "ReadWriteMany"
 
     @property
     def fleet(self) -> Fleet:
@@ -148,6 +155,19 @@ class World(Lab):
         }
         self.apply(binding | {"metadata": {"name": name, "namespace": namespace}})
         return self.cluster.client_certificate(name)
+
+    @contextmanager
+    def static_pod(self, node: str, labels: dict[str, str]) -> Iterator[str]:
+        """A file on a node that its kubelet makes a pod of, past the API server; the pod's name."""
+        folder = self.fleet.node(node).home / "etc" / "upper" / "kubernetes" / "manifests"
+        container = {"name": "stray", "image": self.images.client, "command": ["sleep", "infinity"]}
+        metadata = {"name": "stray", "namespace": NAMESPACE, "labels": labels}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+        (folder / "stray.json").write_text(json.dumps(pod))
+        try:
+            yield f"stray-{node}"
+        finally:
+            (folder / "stray.json").unlink()
 
     def reconnect(self) -> None:
         """Start again what of the cluster's processes does not run."""

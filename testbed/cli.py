@@ -15,6 +15,7 @@ from testbed import binaries, cluster, process, providers, state
 from testbed.cluster import Cluster
 from testbed.errors import TestbedError
 from testbed.images.cli import app as images
+from testbed.nodes import machine
 from testbed.services import Service
 
 app = typer.Typer(
@@ -162,6 +163,21 @@ def build(
     for program, path in built.items():
         table.add_row(program, str(path))
     _print({program: str(path) for program, path in built.items()}, table, output)
+
+
+@app.command(epilog=_example("requirements", "requirements --install"))
+def requirements(
+    install: Annotated[bool, typer.Option("--install", help="Install what is missing (Debian, as root).")] = False,
+) -> None:
+    """Say what this machine lacks for real nodes; exit status 1 when it lacks something."""
+    try:
+        if install:
+            machine.install()
+    except TestbedError as error:
+        _fail(error)
+    lacking = machine.requirement()
+    typer.echo(lacking or "this machine has what real nodes need")
+    raise typer.Exit(1 if lacking else 0)
 
 
 def _facts(found: Cluster) -> dict[str, Any]:

@@ -72,10 +72,10 @@ def _real_nodes(provider: str, options: Options) -> str | None:
         if options.plugin:
             raise TestbedError("a network plugin is of real nodes: say which with --nodes, for example fr:2,de:1,us:1")
         return None
-    layout.parse(options.nodes)
+    nodes = layout.parse(options.nodes)
     if provider not in providers.LOCAL:
         raise TestbedError(f"provider {provider} brings its own nodes; real nodes go with --provider binaries")
-    if reason := machine.requirement():
+    if reason := machine.requirement() or machine.too_many(len(nodes)):
         raise TestbedError(reason)
     return plugin
 

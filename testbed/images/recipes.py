@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from testbed import binaries
+from testbed import binaries, models
 from testbed.errors import TestbedError
 from testbed.images import bases, chroot, containerfile, context, layers, oci, packages, rootfs, stages, steps, wheels
 from testbed.images.layers import Tree
@@ -71,6 +71,23 @@ def coredns(arguments: Mapping[str, str]) -> Image:
     return oci.image("coredns", content, _settings(Entrypoint=["/coredns"], ExposedPorts=ports))
 
 
+def source(arguments: Mapping[str, str]) -> Image:
+    """An S3 server whose bucket has the weights of a small model, for clusters that have no outside world of the test bed's."""
+    _none(arguments)
+    program, weights = binaries.require("versitygw"), models.smollm2()
+
+    def make(root: Path) -> None:
+        rootfs.finish(root)
+        bucket = root / "s3" / "weights" / "smollm2"
+        bucket.mkdir(parents=True)
+        shutil.copy(program, root / program.name)
+        shutil.copy(weights, bucket / weights.name)
+
+    content = [layers.layer(Tree("source", (program.parent.name, weights.parent.name), make))]
+    serve = ["/versitygw", "--port", ":7070", "--health", "/health", "--quiet", "posix", "--nometa", "/s3"]
+    return oci.image("source", content, _settings(Entrypoint=serve, ExposedPorts={"7070/tcp": {}}))
+
+
 def operator(arguments: Mapping[str, str]) -> Image:
     """What images/Containerfile says, carried out."""
     plans = operator_plans(arguments)
@@ -117,6 +134,7 @@ RECIPES: Final = {
             f"Debian {bases.RELEASE}: python3, busybox-static",
             client,
         ),
+        Recipe("source", "an S3 server with a small model", "nothing: one static program", source),
         Recipe("coredns", "the cluster's name server", "nothing: one static program", coredns),
     )
 }

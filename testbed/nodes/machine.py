@@ -19,8 +19,10 @@ _PROGRAMS = {
     "ipset": "ipset",
     "conntrack": "conntrack",
 }
+_INOTIFY_PER_NODE, _INOTIFY_OTHERS = 12, 20
 CNI_PLUGINS = Path("/usr/lib/cni")
-_DEBIAN = "apt-get install runc containernetworking-plugins iptables ipset conntrack iproute2 nftables"
+_PACKAGES = (*dict.fromkeys(_PROGRAMS.values()), "containernetworking-plugins")
+_DEBIAN = f"apt-get install {' '.join(_PACKAGES)}"
 
 
 def requirement(otherwise: str = "") -> str | None:
@@ -39,6 +41,39 @@ def requirement(otherwise: str = "") -> str | None:
         what = ", ".join(missing) or f"the CNI plugins in {CNI_PLUGINS}"
         return f"real nodes need {what}; on Debian: {_DEBIAN}"
     return None
+
+
+def too_many(nodes: int) -> str | None:
+    """What keeps this machine from having so many real nodes, said with what to do; None when nothing does."""
+    limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    if limit >= (needed := _INOTIFY_PER_NODE * nodes + _INOTIFY_OTHERS):
+        return None
+    return (
+        f"{nodes} real nodes take some {needed} inotify instances, and this machine allows {limit}: fewer nodes, or "
+        f"sysctl fs.inotify.max_user_instances={needed}"
+    )
+
+
+def install() -> None:
+    """Install what is missing, on Debian and its kin.
+
+    Raises:
+        TestbedError: it is no such machine, or apt-get failed; the text says what it said.
+    """
+    if requirement() is None:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise TestbedError(f"{requirement()}; only as root, and with apt-get, can this be installed from here")
+    environment = process.environment() | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (
+        ["apt-get", "update", "-q"],
+        ["apt-get", "install", "-q", "-y", "--no-install-recommends", *_PACKAGES],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        if done.returncode != 0:
+            raise TestbedError(f"{' '.join(command[:2])}: {done.stderr.strip()}")
+    if reason := requirement():
+        raise TestbedError(reason)
 
 
 def run(*argv: str | Path, stdin: str | None = None) -> str:

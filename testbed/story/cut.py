@@ -17,10 +17,10 @@ def off(cluster: Cluster) -> None:
         services.stop(cluster.dir, name)
 
 
-def back(cluster: Cluster) -> None:
-    """Start what does not run.
+def back(cluster: Cluster) -> Cluster:
+    """Start what does not run; the cluster, whose old connections are gone.
 
     Raises:
         TestbedError: it does not get ready; the text says what.
     """
-    Cluster.up(cluster.name, provider="binaries")
+    return Cluster.up(cluster.name, provider="binaries")

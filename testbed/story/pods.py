@@ -1,5 +1,6 @@
 """Pods seen from the machine they run on: their processes, and programs run inside their network."""
 
+import contextlib
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,16 +24,13 @@ def processes(layout: Layout, pod: Manifest) -> list[int]:
     return sorted(cgroups.processes(layout, pod["metadata"]["uid"]))
 
 
-def process_of(layout: Layout, pod: Manifest, program: str) -> int:
-    """The process id, on this machine, of the first program of a pod whose command line has this text.
-
-    Raises:
-        TestbedError: there is none.
-    """
+def find_process(layout: Layout, pod: Manifest, program: str) -> int | None:
+    """The process id, on this machine, of the first process of a pod whose command line has this text; None where none has."""
     for number in processes(layout, pod):
-        if program.encode() in Path(f"/proc/{number}/cmdline").read_bytes():
-            return number
-    raise TestbedError(f"no {program} runs in the pod {pod['metadata']['name']}")
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it may end while it is looked at
+            if program.encode() in Path(f"/proc/{number}/cmdline").read_bytes():
+                return number
+    return None
 
 
 def enter(layout: Layout, pod: Manifest, spaces: Sequence[str] = ("--net",)) -> list[str]:

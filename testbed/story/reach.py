@@ -62,7 +62,7 @@ def describe(target: Target, fleet: Fleet) -> str:
     if kind == "dns":
         return "the cluster's name server" if is_resolver(target) else "a name server outside"
     known = {
-        "169.254.169.254": "the metadata service of a cloud, with its credentials",
+        "169.254.169.254": "a cloud's metadata service",
         outside.S3_ADDRESS: "the S3 server with the weights" if rest != "80" else "a host outside",
         outside.SOURCE_REGISTRY_ADDRESS: "another registry outside" if rest != "80" else "a host outside",
         _API_SERVICE: "the API server, by its Service",

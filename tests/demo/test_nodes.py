@@ -45,7 +45,7 @@ def test_everything_that_is_tried_is_something_in_words() -> None:
     [
         ("tcp 203.0.113.10 80", "a host outside"),
         ("tcp 2001:db8::10 80", "a host outside"),
-        ("tcp 169.254.169.254 80", "the metadata service of a cloud, with its credentials"),
+        ("tcp 169.254.169.254 80", "a cloud's metadata service"),
         (reach.SOURCE, "the S3 server with the weights"),
         ("tcp 203.0.113.20 80", "a host outside"),
         ("dns 203.0.113.53 www.outside.test", "a name server outside"),
@@ -116,7 +116,8 @@ def test_ready_is_what_the_kubelet_says() -> None:
 
 
 def test_the_chart_lets_the_operator_reach_the_api_server_alone() -> None:
-    image, egress, _ = chart.values("registry/ai/operator@sha256:abc", SERVER)
+    api = {"endpoints": [{"addresses": ["10.160.0.1"]}], "ports": [{"name": "https", "port": 6443}]}
+    image, egress, _ = chart.values("registry/ai/operator@sha256:abc", api)
     assert image == "--set=image.repository=registry/ai/operator,image.digest=sha256:abc"
     assert '"cidr": "10.160.0.1/32"' in egress
     assert '"port": 6443' in egress

@@ -8,7 +8,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sovereign.importer.download import parts_of
 from tests.importer import models
 from tests.importer.harness import Importer, eventually
 from tests.importer.test_web import MODEL, SHARD, put
@@ -165,3 +168,16 @@ def test_remains_of_other_sources_are_removed_when_asked(web: FileServer, import
     again = put(web, MODEL | {"LICENSE": b"MIT"}, "third")
     assert importer.run("--source", again, "--clean").code == 0
     assert importer.leftovers() == []
+
+
+@given(size=st.integers(0, 1 << 42), limit=st.integers(64 << 10, 1 << 30))
+def test_a_kill_loses_a_part_of_a_file_and_not_all_of_it(size: int, limit: int) -> None:
+    part = parts_of(size, limit)
+    assert 0 < part <= limit
+    assert part <= 1 << 20 or part * 63 < size, "fewer parts than a file is to have"
+
+
+def test_parts_of_files_as_there_are() -> None:
+    assert parts_of(98 << 20, 32 << 20) == (98 << 20) // 64
+    assert parts_of(5 << 30, 32 << 20) == 32 << 20
+    assert parts_of(300_000, 32 << 20) == 1 << 20

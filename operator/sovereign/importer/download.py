@@ -23,6 +23,8 @@ LOG = logging.getLogger(__name__)
 
 _WRITE_BYTES = 1 << 20
 _FILES_AT_ONCE = 4
+_PARTS_AT_LEAST = 64
+_SMALL_PART = 1 << 20
 # An attempt that moved this far was worth it, and does not count against the attempts.
 _WORTHWHILE_BYTES = 1 << 20
 # Slower than this is as good as dead: the connection is given up and made anew.
@@ -39,7 +41,7 @@ class Engine:
         progress: counts bytes.
         backoff: when to try again.
         concurrency: connections at once, over all files.
-        part_size: bytes per part.
+        part_size: bytes per part, at most; see `parts_of`.
         timeout: seconds without data after which a connection is given up.
     """
 
@@ -89,6 +91,15 @@ class _Span:
     position: int
 
 
+def parts_of(size: int, limit: int) -> int:
+    """Bytes per part of a file of `size` bytes: a 64th of it, but between 1 MiB and `limit`.
+
+    All connections get on with their parts side by side, and a kill loses the parts that are not whole. Were there no more
+    parts than connections, it would lose everything, however far the file had come.
+    """
+    return min(limit, max(_SMALL_PART, -(-size // _PARTS_AT_LEAST)))
+
+
 class _Download:
     """The download of one file."""
 
@@ -97,7 +108,8 @@ class _Download:
         self._file = file
         self._listed_etag = file.etag
         self._path = engine.staging.file(file.path)
-        self._journal = PartJournal(engine.staging.journal(file.path), file, engine.part_size)
+        self._part_size = parts_of(file.size, engine.part_size)
+        self._journal = PartJournal(engine.staging.journal(file.path), file, self._part_size)
         self._done: set[int] = set()
 
     async def run(self) -> FileEntry:
@@ -241,10 +253,10 @@ class _Download:
 
     @property
     def _part_count(self) -> int:
-        return -(-self._file.size // self._engine.part_size)
+        return -(-self._file.size // self._part_size)
 
     def _offset(self, part: int) -> int:
-        return min(part * self._engine.part_size, self._file.size)
+        return min(part * self._part_size, self._file.size)
 
     def _length(self, part: int) -> int:
         return self._offset(part + 1) - self._offset(part)

@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_part_size,
         default=defaults.part_size,
         metavar="BYTES",
-        help="of a request, e.g. 32Mi",
+        help="of a request, at most; a file has 64 parts or more, of 1Mi or more",
     )
     add(
         "--timeout",

@@ -5,7 +5,7 @@ import signal
 import time
 
 from charts import sync
-from testbed.demo.claims import hold
+from testbed.demo.claims import StepFailed, hold
 from testbed.demo.nodes.stage import CALLERS, FRENCH, OPERATOR, NodeStage
 from testbed.demo.stage import NAMESPACE
 from testbed.demo.tables import Manifest
@@ -36,7 +36,7 @@ def show(stage: NodeStage) -> None:
         screen.holds(f"that was {time.monotonic() - started:.0f} s without all of it")
     finally:
         screen.say("Everything is started again:")
-        cut.back(stage.cluster)
+        stage.cluster = cut.back(stage.cluster)
     stage.do("scale", _DEPLOYMENT, "-n", sync.NAMESPACE, "--replicas=2")
     stage.do("rollout", "status", _DEPLOYMENT, "-n", sync.NAMESPACE, "--timeout=120s", quiet=True)
     stage.await_ready()
@@ -59,7 +59,9 @@ def _answers(stage: NodeStage, caller: Manifest) -> None:
 
 def _comes_back(stage: NodeStage, caller: Manifest, pod: Manifest) -> None:
     screen = stage.screen
-    engine = pods.process_of(stage.layout, pod, "llama-server")
+    engine = pods.find_process(stage.layout, pod, "llama-server")
+    if engine is None:
+        raise StepFailed(f"no engine runs in {pod['metadata']['name']}")
     screen.say(f"An engine is killed, the one of {pod['metadata']['name']}:")
     screen.command("kill", "-9", str(engine))
     os.kill(engine, signal.SIGKILL)

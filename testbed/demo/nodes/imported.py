@@ -6,7 +6,7 @@ from pathlib import Path
 
 from testbed import models
 from testbed.demo import tables
-from testbed.demo.claims import hold
+from testbed.demo.claims import StepFailed, hold
 from testbed.demo.nodes.stage import FRENCH, GERMAN, MANIFESTS, NodeStage
 from testbed.demo.stage import NAMESPACE
 from testbed.demo.tables import Manifest
@@ -16,6 +16,7 @@ from testbed.story import pods, reach, weights
 _SLOW = 100
 """Mbit/s: what takes a tenth of a second then takes eight."""
 _MB = 1e6
+_IMPORTER = "sovereign.importer"
 _OVERHEAD = 0.1
 """Of what comes, what is not weights: TLS, TCP, what was under way when the importer was killed."""
 
@@ -64,9 +65,10 @@ def _killed_half_way(stage: NodeStage, size: int) -> None:
     _reaches_the_source_alone(stage, first)
     volume = _volume(stage)
     kept = stage.await_("a part of the weights to be whole", lambda: weights.resumable(volume))
-    process = pods.process_of(stage.layout, first, "sovereign.importer")
+    process = pods.find_process(stage.layout, first, _IMPORTER)
     at = weights.arrived(volume)
-    hold(kept < size, "all has arrived before it could be interrupted")
+    if process is None or kept >= size:
+        raise StepFailed("all has arrived before it could be interrupted")
     screen.say(
         f"{at / _MB:.0f} of {size / _MB:.0f} MB have arrived, {kept / _MB:.0f} MB of them in parts that are whole. The importer is killed:"
     )
@@ -80,10 +82,10 @@ def _killed_half_way(stage: NodeStage, size: int) -> None:
     _verified(stage, size)
     _published(volume)
     came = network.sent_from_outside(stage.layout) - sent
-    again = came - at - (size - kept)
-    hold(again < _OVERHEAD * size, f"{came / _MB:.0f} MB came from outside: what had arrived was fetched again")
+    second_came = came - at
+    hold(second_came < size - kept + _OVERHEAD * size, f"it fetched {second_came / _MB:.0f} MB: more than was missing")
     screen.holds(
-        f"{came / _MB:.0f} MB came from outside in both attempts together: no part that was whole was fetched again"
+        f"it fetched {second_came / _MB:.0f} MB and not {size / _MB:.0f}: parts that were whole were not fetched again"
     )
     asked = weights.who_asked(stage.fleet, since)
     mine = {pod["status"].get("podIP") for pod in (first, second, *stage.import_pods(FRENCH))}
@@ -125,17 +127,16 @@ def _way_out(stage: NodeStage) -> bool:
 
 
 def _running(stage: NodeStage, other_than: Manifest | None = None) -> Manifest | None:
-    before = other_than["metadata"]["uid"] if other_than else ""
+    """The pod in which the importer runs; or the one that came after another, which may have ended by now."""
     for pod in stage.import_pods(FRENCH):
         status = pod.get("status", {})
-        ran = status.get("phase") in (("Running",) if other_than is None else ("Running", "Succeeded"))
-        if ran and status.get("podIP") and pod["metadata"]["uid"] != before and _has_importer(stage, pod, other_than):
+        if other_than is None:
+            found = status.get("podIP") and pods.find_process(stage.layout, pod, _IMPORTER)
+        else:
+            found = status.get("podIP") and pod["metadata"]["uid"] != other_than["metadata"]["uid"]
+        if found:
             return pod
     return None
-
-
-def _has_importer(stage: NodeStage, pod: Manifest, other_than: Manifest | None) -> bool:
-    return other_than is not None or bool(pods.processes(stage.layout, pod))
 
 
 def _volume(stage: NodeStage) -> Path:

@@ -19,7 +19,7 @@ def show(stage: NodeStage) -> None:
     hold(tables.node_of(pod) == _NODE, f"{GERMAN} is served on {tables.node_of(pod)}")
     screen.say(
         f"The power fails in Germany: all processes of {_NODE} end at once, its containers with them. Kubernetes takes a node for "
-        "lost when it has said nothing for 20 seconds. Meanwhile France is asked again and again."
+        "lost when it has said nothing for 20 seconds. Meanwhile France is asked again and again, by the address of its Service."
     )
     stage.fleet.stop(_NODE)
     started = time.monotonic()

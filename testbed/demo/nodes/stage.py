@@ -102,8 +102,9 @@ class NodeStage(Stage):
         return heard(done)
 
     def ask_quietly(self, question: str, pool: str = FRENCH) -> str:
-        """As `ask`, without showing it; empty when there is no answer."""
-        words = asking(question, chat.url(pool, NAMESPACE))
+        """As `ask`, by the Service's address and without showing it; empty when there is no answer."""
+        service = self.get("services", pool, NAMESPACE) or {}
+        words = asking(question, f"http://{service['spec']['clusterIP']}:{chat.PORT}")
         done = self._kubectl("exec", "caller", "-n", CALLERS, "--", *words)
         return heard(done) if done.returncode == 0 else ""
 

@@ -44,7 +44,8 @@ def show(stage: NodeStage) -> None:
 def _install(stage: NodeStage) -> None:
     screen = stage.screen
     words: list[str | Path] = ["upgrade", "--install", sync.RELEASE, sync.CHART, *chart.place()]
-    words += chart.values(stage.images["sovereign-operator"], stage.cluster.server)
+    (api,) = stage.items("endpointslices", "default", chart.API)
+    words += chart.values(stage.images["sovereign-operator"], api)
     screen.say("The operator is installed with helm:")
     screen.command("helm", *words)
     with screen.waiting("helm"):
