@@ -21,6 +21,8 @@ MANIFESTS = Path(__file__).parent / "manifests"
 NAMESPACE = "assistants"
 TENANT = "anna"
 PATIENCE = 60.0
+REPLICA = "app.kubernetes.io/component=serving"
+"""The label of pods that serve."""
 
 T = TypeVar("T")
 
@@ -171,8 +173,9 @@ class Stage:
         return pools
 
     def pods(self, pool: str = "") -> list[Manifest]:
-        """The pods of a pool, or of all pools, that are not ending."""
-        return tables.staying(self.items("pods", NAMESPACE, f"sovereignai.io/pool{f'={pool}' if pool else ''}"))
+        """The replicas of a pool, or of all pools, that are not ending. Pods that probe the network are none."""
+        of_pool = f"sovereignai.io/pool{f'={pool}' if pool else ''}"
+        return tables.staying(self.items("pods", NAMESPACE, f"{of_pool},{REPLICA}"))
 
     def serving(self, pool: str) -> set[str]:
         """Names of the pods that the Service of a pool sends requests to."""

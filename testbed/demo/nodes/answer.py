@@ -22,7 +22,7 @@ def show(stage: NodeStage) -> None:
     hold("Paris" in answer, "that is not the capital of France")
     who = speakers(before, after)
     hold(len(who) == 1, f"{len(who)} pods say that they have answered")
-    (pod,) = [pod for pod in stage.serving_pods(FRENCH) if pod["metadata"]["name"] in who]
+    (pod,) = [pod for pod in stage.pods(FRENCH) if pod["metadata"]["name"] in who]
     node = stage.get("nodes", tables.node_of(pod)) or {}
     facts = {name: tables.fact(node, name) for name in ("jurisdiction", "region", "provider")}
     rows = [("pod", pod["metadata"]["name"]), ("node", tables.node_of(pod)), *facts.items()]
@@ -40,7 +40,7 @@ def speakers(before: Mapping[str, float], after: Mapping[str, float]) -> list[st
 def _spoken(stage: NodeStage) -> dict[str, float]:
     """Tokens that each pod's engine has generated so far."""
     found = {}
-    for pod in stage.serving_pods(FRENCH):
+    for pod in stage.pods(FRENCH):
         url = f"http://{pod['status']['podIP']}:{chat.PORT}/metrics"
         text = stage.cluster.kubectl("exec", "caller", "-n", CALLERS, "--", "wget", "-q", "-O-", url)
         found[pod["metadata"]["name"]] = daemons.total(text, _COUNTER)

@@ -18,7 +18,7 @@ _DEPLOYMENT = f"deployment/{sync.RELEASE}"
 def show(stage: NodeStage) -> None:
     """Stop all that is not a node, ask, kill an engine, ask again, and start everything."""
     screen = stage.screen
-    serving = stage.serving_pods(FRENCH)
+    serving = stage.pods(FRENCH)
     caller = stage.pod("caller", CALLERS)
     screen.say(
         "The operator is stopped, then the API server with all controllers, the scheduler, the registry, and the whole outside world:"
@@ -42,7 +42,7 @@ def show(stage: NodeStage) -> None:
     stage.await_ready()
     same = {pod["metadata"]["uid"] for pod in serving}
     stage.await_("both replicas behind the address", lambda: len(stage.serving(FRENCH)) == 2)
-    hold({pod["metadata"]["uid"] for pod in stage.serving_pods(FRENCH)} == same, "replicas were replaced")
+    hold({pod["metadata"]["uid"] for pod in stage.pods(FRENCH)} == same, "replicas were replaced")
     screen.holds("the same pods serve: nobody has replaced one")
 
 

@@ -64,7 +64,8 @@ def _killed_half_way(stage: NodeStage, size: int) -> None:
     screen.holds(f"the operator has made a Job; its pod {first['metadata']['name']} runs on {node}")
     _reaches_the_source_alone(stage, first)
     volume = _volume(stage)
-    kept = stage.await_("a part of the weights to be whole", lambda: weights.resumable(volume))
+    stage.await_("half of the weights", lambda: weights.resumable(volume) > size / 2)
+    kept = weights.resumable(volume)
     process = pods.find_process(stage.layout, first, _IMPORTER)
     at = weights.arrived(volume)
     if process is None or kept >= size:

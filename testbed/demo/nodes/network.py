@@ -5,7 +5,7 @@ import yaml
 from testbed.demo import tables
 from testbed.demo.claims import hold
 from testbed.demo.nodes.stage import CALLERS, FRENCH, MANIFESTS, STRANGERS, NodeStage
-from testbed.demo.stage import TENANT
+from testbed.demo.stage import NAMESPACE, TENANT
 from testbed.story import chat, reach
 
 _COLUMNS = ("what", "address", "from a pod without the policy", "from the serving pod")
@@ -14,7 +14,7 @@ _COLUMNS = ("what", "address", "from a pod without the policy", "from the servin
 def show(stage: NodeStage) -> None:
     """Try everything from two pods on one node, then try to open the network as a tenant."""
     screen = stage.screen
-    serving = stage.serving_pods(FRENCH)[0]
+    serving = stage.pods(FRENCH)[0]
     node = tables.node_of(serving)
     screen.say(
         f"Whether a network is closed is seen from inside. So this program enters the network of the serving pod "
@@ -33,10 +33,18 @@ def show(stage: NodeStage) -> None:
     hold(not open_to, f"from the serving pod can be reached: {', '.join(sorted(open_to))}")
     screen.holds(f"all {len(targets)} are there, and from the serving pod none of them is reached")
     _opened_by_a_tenant(stage)
+    _probed_by_the_operator(stage)
+
+
+def _probed_by_the_operator(stage: NodeStage) -> None:
+    screen = stage.screen
+    screen.say(
+        "The operator does not trust the network either. It tries it with pods of its own, on every node that serves:"
+    )
     found = stage.await_condition("inferencepools", FRENCH, "NetworkEnforced", "True")
-    screen.say("The operator tries it too, on every node that serves, and says what it has seen:")
-    screen.command("kubectl", "get", "sovpool", FRENCH, "-n", "assistants", "-o", "yaml")
-    screen.answer(f"NetworkEnforced=True, {found['reason']}: {found['message']}")
+    screen.command("kubectl", "get", "sovpool", FRENCH, "-n", NAMESPACE, "-o", "yaml")
+    screen.answer(f"NetworkEnforced=True, {found['reason']}")
+    screen.holds(found["message"])
 
 
 def _bystander(stage: NodeStage, node: str) -> list[tables.Manifest]:

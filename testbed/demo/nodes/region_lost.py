@@ -5,7 +5,7 @@ import time
 from testbed.demo import tables
 from testbed.demo.claims import hold
 from testbed.demo.nodes.stage import FRENCH, GERMAN, NodeStage
-from testbed.demo.stage import NAMESPACE
+from testbed.demo.stage import NAMESPACE, REPLICA
 from testbed.models import QUESTION
 
 _NODE = "de-1"
@@ -15,7 +15,7 @@ _PATIENCE = 120.0
 def show(stage: NodeStage) -> None:
     """Stop the only German node, ask France all the while, and start the node again."""
     screen = stage.screen
-    (pod,) = stage.serving_pods(GERMAN)
+    (pod,) = stage.pods(GERMAN)
     hold(tables.node_of(pod) == _NODE, f"{GERMAN} is served on {tables.node_of(pod)}")
     screen.say(
         f"The power fails in Germany: all processes of {_NODE} end at once, its containers with them. Kubernetes takes a node for "
@@ -50,13 +50,13 @@ def _nowhere_else(stage: NodeStage, pod: tables.Manifest) -> None:
     stage.do("delete", "pod", name, "-n", NAMESPACE, "--force", "--grace-period=0")
     (waiting,) = stage.await_("the replacement", lambda: _pending(stage))
     hold(not tables.node_of(waiting), f"it is on {tables.node_of(waiting)}")
-    stage.do("get", "pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=serving")
+    stage.do("get", "pods", "-n", NAMESPACE, "-l", REPLICA)
     hold(len(stage.serving(FRENCH)) == 2, "France has lost a replica")
     screen.holds("the replacement waits: the weights it needs lie in Germany, and nobody carries them elsewhere")
 
 
 def _pending(stage: NodeStage) -> list[tables.Manifest]:
     """The replacement, once the scheduler has found no node for it."""
-    pods = stage.serving_pods(GERMAN)
+    pods = stage.pods(GERMAN)
     tried = [pod for pod in pods if tables.condition(pod, "PodScheduled").get("status") in ("True", "False")]
     return tried if len(tried) == len(pods) else []

@@ -31,7 +31,7 @@ def show(stage: NodeStage) -> None:
     screen.say("The pool in France gets a second replica:")
     stage.do("scale", "sovpool", FRENCH, "-n", NAMESPACE, "--replicas=2")
     stage.await_("two replicas behind the address", lambda: len(stage.serving(FRENCH)) == 2)
-    found = stage.serving_pods(FRENCH) + stage.serving_pods("smollm2-de")
+    found = stage.pods(FRENCH) + stage.pods("smollm2-de")
     screen.table(tables.REPLICAS, tables.replicas(pools, found, stage.items("nodes")))
     astray = {tables.node_of(pod) for pod in found} - stage.approved()
     hold(not astray, f"replicas are on {', '.join(astray)}, not approved")

@@ -86,10 +86,6 @@ class NodeStage(Stage):
         """The pods that import a model, ended ones too."""
         return self.items("pods", NAMESPACE, f"sovereignai.io/model={model},app.kubernetes.io/component=import")
 
-    def serving_pods(self, pool: str) -> list[Manifest]:
-        """The pods of a pool that run its engine and are not ending."""
-        return [pod for pod in self.pods(pool) if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "serving"]
-
     # --- questions ----------------------------------------------------------------------------------
 
     def ask(self, question: str, pool: str = FRENCH) -> str:

@@ -46,6 +46,7 @@ def _install(stage: NodeStage) -> None:
     words: list[str | Path] = ["upgrade", "--install", sync.RELEASE, sync.CHART, *chart.place()]
     (api,) = stage.items("endpointslices", "default", chart.API)
     words += chart.values(stage.images["sovereign-operator"], api)
+    words.append("--set=networkProbe.concurrency=3")  # else it looks at one node at a time
     screen.say("The operator is installed with helm:")
     screen.command("helm", *words)
     with screen.waiting("helm"):
