@@ -25,7 +25,6 @@ _ROOTS = {
     "nodes": _CORE,
     "persistentvolumeclaims": _CORE,
     "pods": _CORE,
-    "services": _CORE,
     "sovereignmodels": _OURS,
     "sovereigntypolicies": _OURS,
     "validatingadmissionpolicies": "/apis/admissionregistration.k8s.io/v1",

@@ -19,14 +19,14 @@ def show(stage: NodeStage) -> None:
     hold(tables.node_of(pod) == _NODE, f"{GERMAN} is served on {tables.node_of(pod)}")
     screen.say(
         f"The power fails in Germany: all processes of {_NODE} end at once, its containers with them. Kubernetes takes a node for "
-        "lost when it has said nothing for 20 seconds. Meanwhile France is asked again and again, by the address of its Service."
+        "lost when it has said nothing for 20 seconds. Meanwhile France is asked again and again, one replica after the other."
     )
     stage.fleet.stop(_NODE)
     started = time.monotonic()
     answers: list[str] = []
 
     def gone() -> bool:
-        answers.append(stage.ask_quietly(QUESTION))
+        answers.append(stage.ask_quietly(QUESTION, turn=len(answers)))
         return not stage.serving(GERMAN)
 
     stage.await_("Germany to be out of its address", gone, _PATIENCE)

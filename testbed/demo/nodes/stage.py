@@ -97,10 +97,13 @@ class NodeStage(Stage):
         done = self.attempt("exec", "caller", "-n", CALLERS, "--", *asking(question, chat.url(pool, NAMESPACE)))
         return heard(done)
 
-    def ask_quietly(self, question: str, pool: str = FRENCH) -> str:
-        """As `ask`, by the Service's address and without showing it; empty when there is no answer."""
-        service = self.get("services", pool, NAMESPACE) or {}
-        words = asking(question, f"http://{service['spec']['clusterIP']}:{chat.PORT}")
+    def ask_quietly(self, question: str, pool: str = FRENCH, turn: int = 0) -> str:
+        """Ask a replica of a pool by its address, another one each turn; empty when there is no answer."""
+        serving = self.serving(pool)
+        addresses = [pod["status"]["podIP"] for pod in self.pods(pool) if pod["metadata"]["name"] in serving]
+        if not addresses:
+            return ""
+        words = asking(question, f"http://{addresses[turn % len(addresses)]}:{chat.PORT}")
         done = self._kubectl("exec", "caller", "-n", CALLERS, "--", *words)
         return heard(done) if done.returncode == 0 else ""
 
