@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from testbed import state
 from testbed.demo.nodes import STEPS
-from testbed.nodes.layout import Layout
-from tests.testbed.machine import processes_of
+from tests.testbed.machine import processes_of, wait_until
 
 pytestmark = [pytest.mark.real_nodes, pytest.mark.timeout(900)]
 
@@ -18,21 +18,25 @@ NAME = "demo-shown"
 def test_every_step_holds_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("TESTBED_KUBECONFIG", raising=False)
-    before = of_clusters()
     command = [sys.executable, "-m", "testbed.demo", "--level", "nodes", "--once", "--name", NAME]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
+        wait_until(lambda: (state.folder(NAME) / "cluster.json").exists() or demo.poll() is not None)
+        known = state.load(state.folder(NAME)) if demo.poll() is None else None
+        output, _ = demo.communicate()
+    assert demo.returncode == 0, output
     for number, step in enumerate(STEPS, 1):
-        assert f"{number}. {step.title}\n" in done.stdout
-    assert f"All {len(STEPS)} steps hold" in done.stdout
-    assert "asked in France, answered in France" in done.stdout
+        assert f"{number}. {step.title}\n" in output
+    assert f"All {len(STEPS)} steps hold" in output
+    assert "asked in France, answered in France" in output
     assert processes_of(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
-    assert of_clusters() <= before
+    assert known is not None
+    assert known.layout is not None
+    assert names_on_the_machine(known.layout.prefix) == []
 
 
-def of_clusters() -> set[str]:
-    """Names on this machine that clusters with real nodes have: network namespaces, interfaces, cgroups."""
-    prefix = Layout(0, (), "calico").prefix[:-1]
-    folders = (Path("/run/netns"), Path("/sys/class/net"), *Path("/sys/fs/cgroup").glob("*/"), Path("/sys/fs/cgroup"))
-    return {str(path) for folder in folders for path in folder.glob(f"{prefix}[0-9]*")}
+def names_on_the_machine(prefix: str) -> list[Path]:
+    """Network namespaces, interfaces and control groups whose names begin with a cluster's prefix."""
+    groups = Path("/sys/fs/cgroup")
+    folders = (Path("/run/netns"), Path("/sys/class/net"), groups, *groups.glob("*/"))
+    return [path for folder in folders for path in folder.glob(f"{prefix}*")]
