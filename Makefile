@@ -10,10 +10,10 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test e2e e2e-requirements test-unit test-lowest check format crds chart docs lock cluster-up cluster-down clean
+.PHONY: help demo demo-down test e2e e2e-requirements test-unit test-lowest check format crds chart docs lock cluster-up cluster-down testbed-conformance clean
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-20s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml requirements/dev.lock
 	$(PYTHON) -m venv $(VENV)
@@ -78,6 +78,9 @@ cluster-up: $(STAMP) ## Start a control plane with fake GPU nodes (NAME=...)
 
 cluster-down: $(STAMP) ## Stop it and leave nothing behind
 	$(BIN)/python -m testbed down --name $(NAME)
+
+testbed-conformance: $(STAMP) ## Check the test bed itself against the upstream NetworkPolicy suite, some 9 minutes (needs root)
+	$(BIN)/python -m testbed conformance $(ARGS)
 
 clean: ## Remove the virtual environment and caches in the tree
 	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* dist

@@ -17,6 +17,7 @@ from e2e.world import MODEL, POOL, World
 from testbed.nodes import machine
 
 ORDER = (
+    "machine",
     "installing",
     "importing",
     "serving",
@@ -25,9 +26,8 @@ ORDER = (
     "disconnect",
     "uninstalling",
     "other_plugin",
-    "machine",
 )
-"""Of the files: what takes something away comes last."""
+"""Of the files: first what has clusters of its own, last what takes something away."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ from charts import sync
 from e2e import manifests, own
 from e2e.world import CALLERS, MODEL, NAMESPACE, POLICY, RELEASE, STRANGERS, SYSTEM, TIER, Images, Source, World
 from testbed import Cluster
+from testbed.cluster import down
 from testbed.nodes import outside, storage
 from testbed.story import chart, weights
 from testbed.story.chart import place
@@ -20,12 +21,13 @@ NEWER = "0.1.1"
 
 def bring_up(home: Path, name: str = NAME, nodes: str = NODES, plugin: str = "calico") -> Iterator[World]:
     """A cluster of the test bed; taken down at the end unless E2E_KEEP is set."""
-    cluster = Cluster.up(name, provider="binaries", fake_nodes=False, nodes=nodes, plugin=plugin)
     try:
+        cluster = Cluster.up(name, provider="binaries", fake_nodes=False, nodes=nodes, plugin=plugin)
+        cluster.refill()  # of one that was kept, the volumes are used up
         yield _world(cluster, home)
     finally:
         if not os.environ.get("E2E_KEEP"):
-            cluster.down()
+            down(name)
 
 
 def _world(cluster: Cluster, home: Path) -> World:

@@ -2,8 +2,9 @@
 
 import os
 import re
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import oras.client
@@ -11,7 +12,7 @@ import oras.logger
 import pytest
 
 from e2e import manifests, reach
-from e2e.world import NAMESPACE, SECRET, World
+from e2e.world import MODEL, NAMESPACE, SECRET, World
 from testbed import models
 from testbed.demo import weights as digests
 from testbed.nodes import network, outside
@@ -21,12 +22,13 @@ from testbed.story.reach import SOURCE, is_resolver
 from tests.operator.lab import Manifest, wait_for
 
 real_nodes = pytest.mark.real_nodes
-SLOW = 64
-"""Mbit/s: what takes a tenth of a second then takes twelve."""
+SLOW, SLOWER, FAST = 64_000, 400, 1_000_000
+"""kbit/s from the sources: 98 MB then take twelve seconds, and 370 kB six."""
 
 
 @pytest.fixture
 def slow_source(governed: World) -> Iterator[World]:
+    """Slow enough for what happens in an import to be seen."""
     network.throttle(governed.fleet.layout, SLOW)
     yield governed
     network.throttle(governed.fleet.layout, None)
@@ -58,8 +60,11 @@ def test_killed_half_way_and_resumed(slow_source: World, removed: list[str]) -> 
     """First the importer's process is killed, then the node under it loses its power."""
     world, name = slow_source, "halves"
     removed.append(name)
-    since, sent = stored.access_log(world.fleet).stat().st_size, network.sent_from_outside(world.fleet.layout)
-    world.apply(manifests.weights(world, name))
+    sent, since = network.sent_from_outside(world.fleet.layout), stored.access_log(world.fleet).stat().st_size
+    bucket = world.fleet.outside.bucket
+    shutil.copytree(bucket / MODEL, bucket / name, dirs_exist_ok=True)  # so that its log tells who asked for this one
+    source = {"uri": f"s3://weights/{name}", "secretRef": {"name": SECRET}}
+    world.apply(manifests.weights(world, name, source=source))
     first = _running(world, name)
     _import_pod_is_confined(world, first)
     _import_pod_reaches_the_source_alone(world, first)
@@ -69,20 +74,23 @@ def test_killed_half_way_and_resumed(slow_source: World, removed: list[str]) -> 
     os.kill(_importer(world, first), signal.SIGKILL)
     assert not stored.published(folder), "what is not complete is visible"
 
-    second = _running(world, name, other_than=first)
+    second = _running(world, name, not_among=[first])
     wait_for("two thirds of the weights", lambda: stored.arrived(folder) > 2 * size / 3)
     node = second["spec"]["nodeName"]
     world.fleet.stop(node)
     assert not stored.published(folder), "what is not complete is visible"
     world.fleet.start(node)
 
-    network.throttle(world.fleet.layout, 1000)
+    third = _running(world, name, not_among=[first, second])
+    network.throttle(world.fleet.layout, FAST)
     world.wait_ready("smodel", name, patience=120)
     (published,) = stored.published(folder)
     assert {path.name for path in published.iterdir()} == {models.smollm2().name}
     assert network.sent_from_outside(world.fleet.layout) - sent < 1.4 * size, "what had arrived was fetched again"
-    pods = {pod["status"].get("podIP") for pod in (first, second, *world.import_pods(name))}
-    assert stored.who_asked(world.fleet, since) <= pods, "somebody else than the import pods was at the source"
+    pods = {pod["status"]["podIP"] for pod in (first, second, third)}
+    asked = stored.who_asked(world.fleet, name, since)
+    assert asked, "nothing is in the log of the S3 server"
+    assert asked <= pods, "somebody else than the import pods was at the source"
 
 
 @pytest.fixture
@@ -105,16 +113,16 @@ def archive(governed: World) -> Iterator[str]:
 
 
 @real_nodes
-def test_from_an_oci_registry(governed: World, archive: str, tmp_path: Path) -> None:
-    path = models.tiny_llama()
+def test_from_an_oci_registry(slow_source: World, archive: str, tmp_path: Path) -> None:
+    governed, path = slow_source, models.tiny_llama()
     digest = _push(governed, path, tmp_path)
     registry = f"{outside.SOURCE_REGISTRY_ADDRESS}:{outside.SOURCE_REGISTRY_PORT}"
     source = {"uri": f"oci://{registry}/models/tiny@{digest}", "secretRef": {"name": SECRET}}
     pinned = digests.digest({path.name: path.read_bytes()})
-    network.throttle(governed.fleet.layout, 2)  # long enough to see who it is
+    network.throttle(governed.fleet.layout, SLOWER)
     governed.apply(manifests.weights(governed, "tiny", archive, source=source, digest=pinned))
-    pod = _running(governed, "tiny", namespace=archive)
-    network.throttle(governed.fleet.layout, None)
+    pod = _running(governed, "tiny", archive)
+    network.throttle(governed.fleet.layout, FAST)
     governed.wait_ready("smodel", "tiny", archive)
     log = governed.fleet.outside.services()[-1].log(governed.cluster.dir).read_text()
     asked = set(re.findall(r'^(\S+) .*"GET /v2/models/tiny', log, re.MULTILINE))
@@ -134,11 +142,13 @@ def test_other_weights_than_approved(governed: World, removed: list[str]) -> Non
 # --- words ---------------------------------------------------------------------------------------------
 
 
-def _running(world: World, name: str, namespace: str = NAMESPACE, *, other_than: Manifest | None = None) -> Manifest:
+def _running(world: World, name: str, namespace: str = NAMESPACE, *, not_among: Sequence[Manifest] = ()) -> Manifest:
+    known = {pod["metadata"]["uid"] for pod in not_among}
+
     def look() -> Manifest | None:
         for pod in world.import_pods(name, namespace):
-            fresh = other_than is None or pod["metadata"]["uid"] != other_than["metadata"]["uid"]
-            if fresh and pod["status"].get("phase") == "Running" and pod["status"].get("podIP"):
+            running = pod["status"].get("phase") == "Running" and pod["status"].get("podIP")
+            if running and pod["metadata"]["uid"] not in known:
                 return pod
         return None
 

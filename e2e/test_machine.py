@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed import Cluster, TestbedError, state
+from testbed import Cluster, TestbedError
+from testbed.cluster import down
 from testbed.nodes import machine, network
 from testbed.nodes.fleet import Fleet
 from testbed.nodes.layout import Layout
@@ -30,9 +31,10 @@ def needed() -> None:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    made = Cluster.up(NAME, provider="binaries", fake_nodes=False, nodes="fr:1", plugin="bridge")
-    yield made
-    made.down()
+    try:
+        yield Cluster.up(NAME, provider="binaries", fake_nodes=False, nodes="fr:1", plugin="bridge")
+    finally:
+        down(NAME)
 
 
 def traces() -> set[str]:
@@ -155,7 +157,7 @@ def test_names_that_are_taken_are_left_alone() -> None:
         run("ip", "link", "delete", mine[-1])
         assert network.free_slot(set()) == taken.index(mine[-1])
     finally:
-        Cluster("e2e-refused", state.folder("e2e-refused")).down()
+        down("e2e-refused")
         for name in mine:
             if Path(f"/sys/class/net/{name}").exists():
                 run("ip", "link", "delete", name)

@@ -90,13 +90,14 @@ MODULES = (
         data=("manifests/calico.yaml",),
     ),
     Module("coredns", ("coredns",), source="github.com/coredns/coredns", minutes=3),
+    Module("agnhost", ("agnhost",), source="k8s.io/kubernetes", minutes=3, module="conformance"),
     Module(
         "netpol",
         ("netpol",),
         source="k8s.io/kubernetes",
         minutes=6,
         package="./netpol",
-        module="kubernetes",
+        module="conformance",
     ),
 )
 _BY_PROGRAM = {program: module for module in MODULES for program in module.programs}

@@ -3,7 +3,10 @@
 import json
 import os
 import shlex
+import signal
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -11,11 +14,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from testbed import binaries, cluster, process, providers, state
+from testbed import binaries, cluster, conformance, process, providers, state
 from testbed.cluster import Cluster
 from testbed.errors import TestbedError
 from testbed.images.cli import app as images
-from testbed.nodes import machine
+from testbed.nodes import layout, machine
 from testbed.services import Service
 
 app = typer.Typer(
@@ -29,8 +32,17 @@ app.add_typer(images, name="images")
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 
+
+def _text_or_json(output: str) -> str:
+    if output not in ("text", "json"):
+        raise typer.BadParameter(f"{output!r} is neither text nor json")
+    return output
+
+
 _Name = Annotated[str, typer.Option("--name", "-n", help="Which cluster; several may be up side by side.")]
-_Output = Annotated[str, typer.Option("--output", "-o", help="[b]text[/] or [b]json[/].", metavar="text|json")]
+_Output = Annotated[
+    str, typer.Option("--output", "-o", callback=_text_or_json, help="[b]text[/] or [b]json[/].", metavar="text|json")
+]
 
 
 def _example(*commands: str) -> str:
@@ -180,6 +192,58 @@ def requirements(
     raise typer.Exit(1 if lacking else 0)
 
 
+@app.command("conformance", epilog=_example("conformance", "conformance --plugin calico --focus default-deny -o json"))
+def conformance_(
+    plugin: Annotated[str, typer.Option(help=f"{', '.join(layout.PLUGINS)} or both.")] = "both",
+    focus: Annotated[
+        str | None,
+        typer.Option(help="Only the tests whose names match; by default all that say something of a plugin."),
+    ] = None,
+    output: _Output = "text",
+) -> None:
+    """Check the test bed itself: the upstream NetworkPolicy suite has to pass on calico, and to fail on bridge.
+
+    Each plugin gets a cluster of its own, which is taken down afterwards. Needs root on Linux.
+    """
+    plugins = layout.PLUGINS if plugin == "both" else (plugin,)
+    if not set(plugins) <= set(layout.PLUGINS):
+        raise typer.BadParameter(f"{plugin!r} is none of {', '.join(layout.PLUGINS)}, both", param_hint="--plugin")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of what takes the cluster down
+    try:
+        results = [conformance.check(each, focus, _say(each)) for each in plugins]
+    except TestbedError as error:
+        _fail(error)
+    _print([_figures(result) for result in results], "\n".join(map(_sentence, results)), output)
+    raise typer.Exit(0 if all(result.verdict.ok for result in results) else 1)
+
+
+def _say(plugin: str) -> Callable[[str], None]:
+    return lambda text: _err.print(f"{plugin}: {text}", markup=False, soft_wrap=True)
+
+
+def _figures(result: conformance.Result) -> dict[str, Any]:
+    outcome = result.outcome
+    return {
+        "plugin": result.plugin,
+        "ok": result.verdict.ok,
+        "reason": result.verdict.reason,
+        "passed": len(outcome.passed),
+        "failed": len(outcome.failed),
+        "skipped": outcome.skipped,
+        "seconds": outcome.seconds,
+        "failures": [{"name": test.name, "message": test.message} for test in outcome.failed],
+        "report": str(result.report),
+        "log": str(result.log),
+    }
+
+
+def _sentence(result: conformance.Result) -> str:
+    outcome, verdict = result.outcome, result.verdict
+    figures = f"{len(outcome.passed)} passed, {len(outcome.failed)} failed, {outcome.skipped} skipped"
+    text = f"{result.plugin}: {figures} in {outcome.seconds} s; {'as it is to be' if verdict.ok else 'WRONG'}: "
+    return text + verdict.reason + ("" if verdict.ok else f"\n  see {result.report} and {result.log}")
+
+
 def _facts(found: Cluster) -> dict[str, Any]:
     log = found.audit_log
     return {
@@ -211,8 +275,6 @@ def _service_row(found: Cluster, service: Service) -> dict[str, Any]:
 
 
 def _print(data: Any, text: str | Table, output: str) -> None:
-    if output not in ("text", "json"):
-        raise typer.BadParameter(f"{output!r} is neither text nor json", param_hint="--output")
     if output == "json":
         typer.echo(json.dumps(data, indent=2))
     elif isinstance(text, str):

@@ -9,7 +9,7 @@ from typing import Any, Final
 from testbed import binaries, models
 from testbed.errors import TestbedError
 from testbed.images import bases, chroot, containerfile, context, layers, oci, packages, rootfs, stages, steps, wheels
-from testbed.images.layers import Tree
+from testbed.images.layers import Layer, Tree
 from testbed.images.oci import Image
 from testbed.images.packages import Selection
 from testbed.images.stages import Base
@@ -60,15 +60,15 @@ def client(arguments: Mapping[str, str]) -> Image:
 def coredns(arguments: Mapping[str, str]) -> Image:
     """The cluster's name server."""
     _none(arguments)
-    program = binaries.require("coredns")
-
-    def make(root: Path) -> None:
-        rootfs.finish(root)
-        shutil.copy(program, root / program.name)
-
-    content = [layers.layer(Tree("coredns", (program.parent.name,), make))]
     ports: dict[str, Any] = {"53/tcp": {}, "53/udp": {}}
-    return oci.image("coredns", content, _settings(Entrypoint=["/coredns"], ExposedPorts=ports))
+    return oci.image("coredns", [_program("coredns")], _settings(Entrypoint=["/coredns"], ExposedPorts=ports))
+
+
+def agnhost(arguments: Mapping[str, str]) -> Image:
+    """What Kubernetes' own tests run in their pods: clients and servers in one program."""
+    _none(arguments)
+    # Its tests ask for no user, and upstream's image names none.
+    return oci.image("agnhost", [_program("agnhost")], _settings(Entrypoint=["/agnhost"], Cmd=["pause"], User="0:0"))
 
 
 def source(arguments: Mapping[str, str]) -> Image:
@@ -108,6 +108,17 @@ def operator_plans(arguments: Mapping[str, str]) -> list[steps.Plan]:
     ).plans()
 
 
+def _program(name: str) -> Layer:
+    """A layer that has one static program of `go/`, at its root."""
+    program = binaries.require(name)
+
+    def make(root: Path) -> None:
+        rootfs.finish(root)
+        shutil.copy(program, root / name)
+
+    return layers.layer(Tree(name, (program.parent.name,), make))
+
+
 def _none(arguments: Mapping[str, str]) -> None:
     if arguments:
         raise TestbedError(f"only the operator's image takes build arguments, such as {next(iter(arguments))}")
@@ -136,5 +147,6 @@ RECIPES: Final = {
         ),
         Recipe("source", "an S3 server with a small model", "nothing: one static program", source),
         Recipe("coredns", "the cluster's name server", "nothing: one static program", coredns),
+        Recipe("agnhost", "what Kubernetes' own tests run in their pods", "nothing: one static program", agnhost),
     )
 }

@@ -74,13 +74,13 @@ def down(layout: Layout) -> None:
     run("nft", "-f", "-", stdin=f"add table inet {layout.prefix}\ndelete table inet {layout.prefix}\n")
 
 
-def throttle(layout: Layout, megabits: int | None) -> None:
-    """Let no more than this many Mbit/s come from the outside world; None for as much as the machine can."""
+def throttle(layout: Layout, kilobits: int | None) -> None:
+    """Let no more than this many kbit/s come from the outside world; None for as much as the machine can."""
     enter = ("ip", "netns", "exec", layout.outside, "tc", "qdisc")
-    if megabits is None:
+    if kilobits is None:
         run(*enter, "delete", "dev", "eth0", "root")
     else:
-        shape = ("tbf", "rate", f"{megabits}mbit", "burst", "128kb", "latency", "200ms")
+        shape = ("tbf", "rate", f"{kilobits}kbit", "burst", "64kb", "latency", "200ms")
         run(*enter, "replace", "dev", "eth0", "root", *shape)
 
 

@@ -54,8 +54,7 @@ def access_log(fleet: Fleet) -> Path:
     return fleet.outside.home / "s3-access.log"
 
 
-def who_asked(fleet: Fleet, since: int) -> set[str]:
-    """Addresses that asked the S3 server for something after the byte ``since`` of its log; not who looked at its health."""
-    with access_log(fleet).open() as log:
-        log.seek(since)
-        return {match[1] for line in log if (match := re.search(r"\] (\S+) .*s3_", line))}
+def who_asked(fleet: Fleet, name: str, since: int) -> set[str]:
+    """Addresses that asked the S3 server for what lies under `name`, after the byte `since` of its log."""
+    log = access_log(fleet).read_bytes()[since:].decode()
+    return set(re.findall(rf"\] (\S+) .*s3_\w+ {re.escape(name)}/", log))

@@ -16,6 +16,7 @@ from testbed.story import pods, reach, weights
 _SLOW = 100
 """Mbit/s: what takes a tenth of a second then takes eight."""
 _MB = 1e6
+_FOLDER = "smollm2"
 _IMPORTER = "sovereign.importer"
 _OVERHEAD = 0.1
 """Of what comes, what is not weights: TLS, TCP, what was under way when the importer was killed."""
@@ -24,7 +25,7 @@ _OVERHEAD = 0.1
 def show(stage: NodeStage) -> None:
     """Import a model with a kill half-way, and again for Germany without."""
     screen = stage.screen
-    file = weights.fill(stage.fleet, "smollm2")
+    file = weights.fill(stage.fleet, _FOLDER)
     size = file.stat().st_size
     screen.say(
         f"The model is SmolLM2-135M-Instruct, a real one of {size / _MB:.0f} MB (Apache-2.0). It lies on an S3 server outside the "
@@ -88,7 +89,7 @@ def _killed_half_way(stage: NodeStage, size: int) -> None:
     screen.holds(
         f"it fetched {second_came / _MB:.0f} MB and not {size / _MB:.0f}: parts that were whole were not fetched again"
     )
-    asked = weights.who_asked(stage.fleet, since)
+    asked = weights.who_asked(stage.fleet, _FOLDER, since)
     mine = {pod["status"].get("podIP") for pod in (first, second, *stage.import_pods(FRENCH))}
     hold(asked and asked <= mine, f"others than the import pods were at the S3 server: {', '.join(asked - mine)}")
     screen.holds(f"the S3 server's own log: only the import pods have asked it ({', '.join(sorted(asked))})")
