@@ -13,8 +13,8 @@ from testbed.demo.tables import Manifest
 from testbed.nodes import network, outside
 from testbed.story import pods, reach, weights
 
-_SLOW = 100
-"""Mbit/s: what takes a tenth of a second then takes eight."""
+_CREEPING, _SLOW, _FAST = 25, 100, 1000
+"""Mbit/s: while there is something to look at; until half of the weights are there; for the rest."""
 _MB = 1e6
 _FOLDER = "smollm2"
 _IMPORTER = "sovereign.importer"
@@ -32,7 +32,7 @@ def show(stage: NodeStage) -> None:
         f"cluster, at {outside.S3_ADDRESS}. {NAMESPACE} gets the key to it:"
     )
     _secret(stage)
-    network.throttle(stage.layout, _SLOW)
+    network.throttle(stage.layout, _CREEPING)
     try:
         _killed_half_way(stage, size)
     finally:
@@ -57,7 +57,7 @@ def _killed_half_way(stage: NodeStage, size: int) -> None:
     log = weights.access_log(stage.fleet)
     since = log.stat().st_size if log.exists() else 0
     sent = network.sent_from_outside(stage.layout)
-    screen.say(f"The way from there is made slow ({_SLOW} Mbit/s), so that there is a half-way. The model is declared:")
+    screen.say("The way from there is made slow, so that there is a half-way to see. The model is declared:")
     stage.do("apply", "-f", MANIFESTS / "model-fr.yaml")
     first = stage.await_("the import pod, which the operator's Job makes", lambda: _running(stage))
     node = tables.node_of(first)
@@ -65,11 +65,12 @@ def _killed_half_way(stage: NodeStage, size: int) -> None:
     screen.holds(f"the operator has made a Job; its pod {first['metadata']['name']} runs on {node}")
     _reaches_the_source_alone(stage, first)
     volume = _volume(stage)
-    stage.await_("half of the weights", lambda: weights.resumable(volume) > size / 2)
+    network.throttle(stage.layout, _SLOW)
+    stage.await_("half of the weights", lambda: weights.published(volume) or weights.resumable(volume) > size / 2)
     kept = weights.resumable(volume)
     process = pods.find_process(stage.layout, first, _IMPORTER)
     at = weights.arrived(volume)
-    if process is None or kept >= size:
+    if process is None or not 0 < kept < size:
         raise StepFailed("all has arrived before it could be interrupted")
     screen.say(
         f"{at / _MB:.0f} of {size / _MB:.0f} MB have arrived, {kept / _MB:.0f} MB of them in parts that are whole. The importer is killed:"
@@ -78,7 +79,7 @@ def _killed_half_way(stage: NodeStage, size: int) -> None:
     os.kill(process, signal.SIGKILL)
     hold(not weights.published(volume), "what is not complete is visible")
     screen.holds("nothing of it is visible to an engine: a model is published whole, by one rename, or not at all")
-    network.throttle(stage.layout, 1000)
+    network.throttle(stage.layout, _FAST)
     second = stage.await_("the Job's next pod", lambda: _running(stage, other_than=first))
     screen.holds(f"the Job has made another pod, {second['metadata']['name']}")
     _verified(stage, size)
