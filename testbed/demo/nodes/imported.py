@@ -13,8 +13,8 @@ from testbed.demo.tables import Manifest
 from testbed.nodes import network, outside
 from testbed.story import pods, reach, weights
 
-_CREEPING, _SLOW, _FAST = 25, 100, 1000
-"""Mbit/s: while there is something to look at; until half of the weights are there; for the rest."""
+_CREEPING, _SLOW, _FAST = 25_000, 100_000, 1_000_000
+"""kbit/s: while there is something to look at; until half of the weights are there; for the rest."""
 _MB = 1e6
 _FOLDER = "smollm2"
 _IMPORTER = "sovereign.importer"
