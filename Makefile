@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOWEST := .venv-lowest
 NAME ?= sovereign
+LEVEL ?= control-plane
 ARGS ?=
 WORKERS ?= 2
 
@@ -20,11 +21,11 @@ $(STAMP): pyproject.toml requirements/dev.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP) ## Show it all on a real control plane with fake GPU nodes (ARGS=--once ends by itself)
-	$(BIN)/python -m testbed.demo $(ARGS)
+demo: $(STAMP) ## Show it all: LEVEL=control-plane (fake GPU nodes) or LEVEL=nodes (Linux, root); ARGS=--once ends by itself
+	$(BIN)/python -m testbed.demo --level $(LEVEL) $(ARGS)
 
-demo-down: $(STAMP) ## Remove what the demo started
-	$(BIN)/python -m testbed.demo --down
+demo-down: $(STAMP) ## Remove what the demo started, at either level (ARGS="--name ...")
+	$(BIN)/python -m testbed.demo --down $(ARGS)
 
 test: $(STAMP) check ## Lint, type-check and run every test, on a control plane of its own
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)

@@ -1,18 +1,17 @@
 """Where the end-to-end tests run: the test bed's real nodes, or a cluster that is there already."""
 
-import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from charts import sync
 from e2e import manifests, own
 from e2e.world import CALLERS, MODEL, NAMESPACE, POLICY, RELEASE, STRANGERS, SYSTEM, TIER, Images, Source, World
-from testbed import Cluster, models
+from testbed import Cluster
 from testbed.cluster import down
 from testbed.nodes import outside, storage
-from testbed.nodes.fleet import Fleet
+from testbed.story import chart, weights
+from testbed.story.chart import place
 
 NAME = "e2e"
 NODES = "fr:2,de:1,us:1"
@@ -39,7 +38,7 @@ def _world(cluster: Cluster, home: Path) -> World:
         engine=fleet.push("engine", "ai/llama-cpp"),
         client=fleet.push("client", "ai/client"),
     )
-    fill(fleet)
+    weights.fill(fleet, MODEL)
     source = Source(
         f"https://{outside.S3_ADDRESS}:{outside.S3_PORT}",
         fleet.outside.authority.read_bytes(),
@@ -66,40 +65,15 @@ def govern(world: World) -> None:
         world.wait_pod("caller", namespace)
 
 
-def fill(fleet: Fleet) -> None:
-    """Put the weights where the S3 server of the outside world has them, as its operator would."""
-    path = models.smollm2()
-    folder = fleet.outside.bucket / MODEL
-    if not (folder / path.name).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / path.name)
-
-
 def install(world: World, image: str, *more: str) -> str:
     """Install or upgrade the operator with helm, and wait for its pods; what helm says."""
     return world.helm("upgrade", "--install", RELEASE, sync.CHART, *place(), *values(world, image), *more)
 
 
-def place() -> Sequence[str]:
-    """Where the release goes, and that helm is to wait for it."""
-    return (f"--namespace={SYSTEM}", "--create-namespace", "--wait", "--timeout=120s")
-
-
 def values(world: World, image: str) -> Sequence[str]:
     """The chart's values for this cluster."""
-    repository, _, digest = image.partition("@")
-    return (
-        f"--set=image.repository={repository},image.digest={digest}",
-        f"--set-json=networkPolicy.egress={json.dumps(_egress(world))}",
-        "--set=resources.requests.cpu=50m,log.format=text,networkProbe.interval=20s",
-    )
-
-
-def _egress(world: World) -> list[dict[str, object]]:
-    """The API server, wherever this cluster has it."""
-    (found,) = world.all("endpointslices", "default", "kubernetes.io/service-name=kubernetes")
-    peers = [{"ipBlock": {"cidr": f"{one}/32"}} for entry in found["endpoints"] for one in entry["addresses"]]
-    return [{"to": peers, "ports": [{"port": port["port"], "protocol": "TCP"} for port in found["ports"]]}]
+    (api,) = world.all("endpointslices", "default", chart.API)
+    return (*chart.values(image, api), "--set=networkProbe.interval=20s")
 
 
 def own_cluster(home: Path, kubeconfig: Path) -> Iterator[World]:

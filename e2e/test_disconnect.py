@@ -3,15 +3,15 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from e2e.report import Report
 from e2e.test_installing import OPERATOR
 from e2e.world import NAMESPACE, POOL, PORT, RELEASE, SYSTEM, World
-from testbed import services
 from testbed.models import QUESTION
+from testbed.story import cut
+from testbed.story.pods import find_process
 from tests.operator.lab import wait_for
 
 pytestmark = pytest.mark.real_nodes
@@ -23,10 +23,8 @@ def test_disconnected(served: World, report: Report) -> None:
     assert caller is not None
     served.cluster.kubectl("scale", "deployment", RELEASE, "-n", SYSTEM, "--replicas=0")
     wait_for("the operator to be gone", lambda: not served.all("pods", SYSTEM, OPERATOR))
-    folder = served.cluster.dir
     started = time.monotonic()
-    for name in ("kube-", "etcd", "outside-", "registry"):
-        services.stop(folder, name)
+    cut.off(served.cluster)
     try:
         addresses = [pod["status"]["podIP"] for pod in pods]
         assert served.cluster.kubectl_as(served.kubeconfig).run("get", "nodes", "--request-timeout=2s").returncode != 0
@@ -35,11 +33,8 @@ def test_disconnected(served: World, report: Report) -> None:
         name = f"http://{POOL}.{NAMESPACE}.svc.cluster.local:{PORT}"
         assert "Paris" in served.ask_directly(caller, name, QUESTION)
 
-        engine = next(
-            process
-            for process in served.processes(pods[0])
-            if "llama-server" in Path(f"/proc/{process}/comm").read_text()
-        )
+        engine = find_process(served.fleet.layout, pods[0], "llama-server")
+        assert engine is not None
         os.kill(engine, signal.SIGKILL)
         killed = time.monotonic()
 

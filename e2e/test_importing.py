@@ -16,7 +16,9 @@ from e2e.world import MODEL, NAMESPACE, SECRET, World
 from testbed import models
 from testbed.demo import weights as digests
 from testbed.nodes import network, outside
-from testbed.nodes.node import DNS_ADDRESS
+from testbed.story import weights as stored
+from testbed.story.pods import find_process
+from testbed.story.reach import SOURCE, is_resolver
 from tests.operator.lab import Manifest, wait_for
 
 real_nodes = pytest.mark.real_nodes
@@ -58,7 +60,7 @@ def test_killed_half_way_and_resumed(slow_source: World, removed: list[str]) -> 
     """First the importer's process is killed, then the node under it loses its power."""
     world, name = slow_source, "halves"
     removed.append(name)
-    sent, since = network.sent_from_outside(world.fleet.layout), _access_log(world).stat().st_size
+    sent, since = network.sent_from_outside(world.fleet.layout), stored.access_log(world.fleet).stat().st_size
     bucket = world.fleet.outside.bucket
     shutil.copytree(bucket / MODEL, bucket / name, dirs_exist_ok=True)  # so that its log tells who asked for this one
     source = {"uri": f"s3://weights/{name}", "secretRef": {"name": SECRET}}
@@ -68,25 +70,27 @@ def test_killed_half_way_and_resumed(slow_source: World, removed: list[str]) -> 
     _import_pod_reaches_the_source_alone(world, first)
     folder = _volume(world, name)
     size = models.smollm2().stat().st_size
-    wait_for("a third of the weights", lambda: _arrived(folder) > size / 3)
+    wait_for("a third of the weights", lambda: stored.arrived(folder) > size / 3)
     os.kill(_importer(world, first), signal.SIGKILL)
-    assert not _published(folder), "what is not complete is visible"
+    assert not stored.published(folder), "what is not complete is visible"
 
     second = _running(world, name, not_among=[first])
-    wait_for("two thirds of the weights", lambda: _arrived(folder) > 2 * size / 3)
+    wait_for("two thirds of the weights", lambda: stored.arrived(folder) > 2 * size / 3)
     node = second["spec"]["nodeName"]
     world.fleet.stop(node)
-    assert not _published(folder), "what is not complete is visible"
+    assert not stored.published(folder), "what is not complete is visible"
     world.fleet.start(node)
 
     third = _running(world, name, not_among=[first, second])
     network.throttle(world.fleet.layout, FAST)
     world.wait_ready("smodel", name, patience=120)
-    (published,) = _published(folder)
+    (published,) = stored.published(folder)
     assert {path.name for path in published.iterdir()} == {models.smollm2().name}
     assert network.sent_from_outside(world.fleet.layout) - sent < 1.4 * size, "what had arrived was fetched again"
     pods = {pod["status"]["podIP"] for pod in (first, second, third)}
-    assert _who_asked_for(world, name, since) <= pods, "somebody else than the import pods was at the source"
+    asked = stored.who_asked(world.fleet, name, since)
+    assert asked, "nothing is in the log of the S3 server"
+    assert asked <= pods, "somebody else than the import pods was at the source"
 
 
 @pytest.fixture
@@ -123,7 +127,7 @@ def test_from_an_oci_registry(slow_source: World, archive: str, tmp_path: Path) 
     log = governed.fleet.outside.services()[-1].log(governed.cluster.dir).read_text()
     asked = set(re.findall(r'^(\S+) .*"GET /v2/models/tiny', log, re.MULTILINE))
     assert asked == {pod["status"]["podIP"]}, "somebody else than the import pod was at the registry"
-    (published,) = _published(_volume(governed, "tiny", archive))
+    (published,) = stored.published(_volume(governed, "tiny", archive))
     assert (published / path.name).read_bytes() == path.read_bytes()
 
 
@@ -154,12 +158,9 @@ def _running(world: World, name: str, namespace: str = NAMESPACE, *, not_among: 
 
 def _importer(world: World, pod: Manifest) -> int:
     """The importer's process id on this machine."""
-
-    def look() -> int | None:
-        found = world.processes(pod)
-        return next((one for one in found if b"sovereign.importer" in Path(f"/proc/{one}/cmdline").read_bytes()), None)
-
-    process: int = wait_for("the importer to run in its pod", look)
+    process: int = wait_for(
+        "the importer to run in its pod", lambda: find_process(world.fleet.layout, pod, "sovereign.importer")
+    )
     return process
 
 
@@ -189,38 +190,14 @@ def _import_pod_is_confined(world: World, pod: Manifest) -> None:
 
 def _import_pod_reaches_the_source_alone(world: World, pod: Manifest) -> None:
     found = reach.reached(reach.probe(world, pod, reach.beyond(world) | reach.within(world)))
-    resolver = {target for target in found if target.startswith(f"dns {DNS_ADDRESS} ")}
-    source = {f"tcp {outside.S3_ADDRESS} {outside.S3_PORT}"}
-    assert found - resolver == source
+    assert {target for target in found if not is_resolver(target)} == {SOURCE}
 
 
 def _volume(world: World, name: str, namespace: str = NAMESPACE) -> Path:
     """The folder on this machine that a model's volume is."""
     claim = world.get("pvc", f"{name}-weights", namespace)
     assert claim is not None
-    volume = claim["spec"]["volumeName"]
-    return Path(world.cluster.dir / "volumes" / volume.partition("-shared-")[0] / volume)
-
-
-def _arrived(folder: Path) -> int:
-    """Bytes on the disk, whatever their files are called: files are laid out in full before they are filled."""
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
-
-
-def _published(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("sha256-*") if path.is_dir()]
-
-
-def _access_log(world: World) -> Path:
-    return world.fleet.outside.home / "s3-access.log"
-
-
-def _who_asked_for(world: World, name: str, since: int) -> set[str]:
-    """Addresses that asked the S3 server for a model, after the byte `since` of its log."""
-    log = _access_log(world).read_bytes()[since:].decode()
-    asked = set(re.findall(rf"\] (\S+) .*s3_\w+ {name}/", log))
-    assert asked, "nothing is in the log of the S3 server"
-    return asked
+    return stored.folder(world.cluster.dir, claim["spec"]["volumeName"])
 
 
 def _push(world: World, path: Path, scratch: Path) -> str:

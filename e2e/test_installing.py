@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from charts import sync
-from e2e.setting import NEWER, place, values
+from e2e.setting import NEWER, values
 from e2e.world import POOL, RELEASE, SYSTEM, World
+from testbed.story.chart import place
 from tests.operator.lab import Manifest, wait_for
 
 OPERATOR = f"app.kubernetes.io/name={RELEASE}"

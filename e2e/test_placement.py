@@ -9,9 +9,10 @@ import yaml
 from e2e import manifests
 from e2e.report import Report
 from e2e.stream import Stream
-from e2e.world import CALLERS, GRACE, MODEL, NAMESPACE, POLICY, POOL, World, is_ready, url
+from e2e.world import CALLERS, GRACE, MODEL, NAMESPACE, POLICY, POOL, World, url
 from testbed.models import QUESTION
 from testbed.objects import FACT_PREFIX
+from testbed.story.pods import is_ready
 from tests.operator.lab import wait_for
 
 real_nodes = pytest.mark.real_nodes

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from charts import sync
 from testbed import Cluster
+from testbed.demo import tables
 from testbed.helm import Helm
-from testbed.nodes import cgroups
 from testbed.nodes.fleet import Fleet
+from testbed.story import chat, cut, pods
+from testbed.story.pods import is_ready
 from tests.operator.lab import Lab, Manifest, wait_for
 
-SYSTEM = "sovereign-system"
-RELEASE = "sovereign-operator"
+SYSTEM = sync.NAMESPACE
+RELEASE = sync.RELEASE
 NAMESPACE = "chat"
 CALLERS = "callers"
 STRANGERS = "strangers"
@@ -26,7 +29,7 @@ TIER = {"sovereignai.io/tier": "restricted"}
 MODEL = "smollm2"
 POOL = "smollm2"
 SECRET = "weights-reader"
-PORT = 8080
+PORT = chat.PORT
 GRACE = 10
 """Seconds of the policy's grace period."""
 
@@ -95,8 +98,7 @@ class World(Lab):
     def endpoints(self, service: str, namespace: str = NAMESPACE) -> set[str]:
         """Names of the pods that a Service leads to."""
         slices = self.all("endpointslices", namespace, f"kubernetes.io/service-name={service}")
-        entries = [entry for one in slices for entry in one.get("endpoints") or []]
-        return {entry["targetRef"]["name"] for entry in entries if (entry.get("conditions") or {}).get("ready")}
+        return tables.serving(slices)
 
     def import_pods(self, model: str, namespace: str = NAMESPACE) -> list[Manifest]:
         """The pods that import a model, ended ones too."""
@@ -110,9 +112,8 @@ class World(Lab):
         self, question: str, *, caller: str = "caller", namespace: str = CALLERS, pool: str = POOL, **more: Any
     ) -> str:
         """What the model answers to a question that is asked from a pod, through the Service."""
-        body = {"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 24} | more
-        answer = json.loads(self.execute(caller, namespace, "python3", "-c", _ASK, url(pool), json.dumps(body)))
-        return str(answer["choices"][0]["message"]["content"])
+        asked = (_ASK, url(pool), chat.body(question, **more))
+        return chat.said(self.execute(caller, namespace, "python3", "-c", *asked))
 
     def fetch(
         self,
@@ -129,23 +130,18 @@ class World(Lab):
 
     def ask_directly(self, caller: Manifest, address: str, question: str) -> str:
         """As `ask`, but without the API server; empty when there is no answer."""
-        body = {"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 24}
         try:
-            answer = json.loads(self.inside(caller, _ASK, address, json.dumps(body), spaces=("--net", "--mount")))
+            return chat.said(self.inside(caller, _ASK, address, chat.body(question), spaces=("--net", "--mount")))
         except subprocess.CalledProcessError:
             return ""
-        return str(answer["choices"][0]["message"]["content"])
 
     def inside(self, pod: Manifest, program: str, *arguments: str, spaces: Sequence[str] = ("--net",)) -> str:
         """Run a Python program inside a pod's network: this machine's Python, or with ``--mount`` the pod's own."""
-        process = self.processes(pod)[-1]  # the first may be the sandbox's, which has another root
-        command = ["nsenter", f"--target={process}", *spaces, "/usr/bin/env", "python3", "-c", program, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        return done.stdout
+        return pods.inside(self.fleet.layout, pod, program, *arguments, spaces=spaces)
 
     def processes(self, pod: Manifest) -> list[int]:
         """Process ids, as this machine numbers them, of what runs in a pod; lowest first."""
-        return sorted(cgroups.processes(self.fleet.layout, pod["metadata"]["uid"]))
+        return pods.processes(self.fleet.layout, pod)
 
     def tenant(self, name: str, namespace: str) -> Path:
         """A kubeconfig of a user with the cluster's own role `admin` in one namespace."""
@@ -175,7 +171,7 @@ class World(Lab):
 
     def reconnect(self) -> None:
         """Start again what of the cluster's processes does not run."""
-        Cluster.up(self.cluster.name, provider="binaries")
+        cut.back(self.cluster)
 
     # --- objects ------------------------------------------------------------------------------------
 
@@ -200,15 +196,9 @@ class World(Lab):
         return found
 
 
-def is_ready(pod: Manifest) -> bool:
-    """Whether a pod's kubelet says that it is ready."""
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-
-
 def url(pool: str, namespace: str = NAMESPACE) -> str:
     """Where a pool answers."""
-    return f"http://{pool}.{namespace}.svc.cluster.local:{PORT}"
+    return chat.url(pool, namespace)
 
 
 _ASK = """

@@ -5,6 +5,7 @@ import shlex
 import signal
 import sys
 import time
+from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -12,24 +13,40 @@ from typing import Annotated
 import typer
 
 from testbed import TestbedError, providers
-from testbed.demo import teardown
+from testbed.demo import nodes, teardown
 from testbed.demo.claims import StepFailed
+from testbed.demo.level import Level, S
+from testbed.demo.nodes.stage import NodeStage
 from testbed.demo.screen import Screen
 from testbed.demo.stage import MANIFESTS, Stage
 from testbed.demo.steps import STEPS
+from testbed.nodes import machine
 
-DEFAULT_NAME = "demo"
-_LOG_LINES = 15
-_LOOKS = (
-    "kubectl get sovereign -A",
-    "kubectl get pods -n assistants -o wide",
-    "kubectl sovereign explain node gpu-us-1",
-    "kubectl sovereign doctor",
+CONTROL_PLANE: Level[Stage] = Level(
+    "control-plane",
+    "demo",
+    STEPS,
+    (
+        "kubectl get sovereign -A",
+        "kubectl get pods -n assistants -o wide",
+        "kubectl sovereign explain node gpu-us-1",
+        "kubectl sovereign doctor",
+    ),
 )
+NODES: Level[NodeStage] = Level("nodes", "demo-nodes", nodes.STEPS, nodes.LOOKS)
+_OTHERWISE = f"see the level that needs none of this: --level {CONTROL_PLANE.name} (fake nodes)"
+_LOG_LINES = 15
 _INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 _TERMINATED = 143
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+class LevelName(StrEnum):
+    """How real the cluster is."""
+
+    CONTROL_PLANE = CONTROL_PLANE.name
+    NODES = NODES.name
 
 
 class _Terminated(BaseException):
@@ -38,44 +55,78 @@ class _Terminated(BaseException):
 
 @app.command(
     epilog="Ends with 1 when something that is shown does not hold.\n\n"
-    "Examples:\n\n  $ python -m testbed.demo\n\n  $ python -m testbed.demo --once\n\n  $ python -m testbed.demo --down"
+    "Examples:\n\n  $ python -m testbed.demo\n\n  $ python -m testbed.demo --level nodes\n\n"
+    "  $ python -m testbed.demo --once\n\n  $ python -m testbed.demo --down"
 )
 def demo(
+    level: Annotated[
+        LevelName | None,
+        typer.Option(
+            help="control-plane: fake nodes, on any machine. nodes: containers run, a model answers, networks are closed "
+            "(Linux, root).",
+            show_default=CONTROL_PLANE.name,
+        ),
+    ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Take everything down at the end, also when a step fails or at Ctrl-C.")
     ] = False,
     down: Annotated[bool, typer.Option("--down", help="Only remove what a demonstration has started.")] = False,
     name: Annotated[
-        str, typer.Option("--name", "-n", help="Of the cluster; several may be up side by side.")
-    ] = DEFAULT_NAME,
+        str | None,
+        typer.Option(
+            "--name",
+            "-n",
+            help="Of the cluster; several may be up side by side.",
+            show_default=f"{CONTROL_PLANE.cluster}, or {NODES.cluster} for the level nodes",
+        ),
+    ] = None,
     policy: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             exists=True,
             dir_okay=False,
             help="Another policy to show: one for namespaces labelled sovereignai.io/tier=restricted.",
             show_default="testbed/demo/manifests/policy.yaml",
         ),
-    ] = MANIFESTS / "policy.yaml",
-    provider: Annotated[str, typer.Option(help="auto, kind, envtest or binaries.")] = "auto",
+    ] = None,
+    provider: Annotated[str, typer.Option(help="auto, kind, envtest or binaries; for fake nodes.")] = "auto",
     verbose: Annotated[
         bool, typer.Option("--verbose", help="When a step fails, show all of the operator's log.")
     ] = False,
 ) -> None:
-    """Show, on a real control plane with fake GPU nodes, what a sovereignty policy does."""
+    """Show what a sovereignty policy does: on a real control plane with fake GPU nodes, or on real nodes."""
     screen = Screen()
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs behind it with SIGINT ignored
     try:
         if down:
-            screen.say(f"{name} is gone" if teardown.down(name) else "nothing to take down")
+            _down(screen, [name] if name else _names(level))
             return
-        _check_provider(provider)
-        code = _play(Stage(name, screen, policy.absolute(), provider), once=once, verbose=verbose)
+        if level is LevelName.NODES:
+            _check_machine(policy, provider)
+            code = _play(NODES, NodeStage(name or NODES.cluster, screen), once=once, verbose=verbose)
+        else:
+            _check_provider(provider)
+            file = (policy or MANIFESTS / "policy.yaml").absolute()
+            stage = Stage(name or CONTROL_PLANE.cluster, screen, file, provider)
+            code = _play(CONTROL_PLANE, stage, once=once, verbose=verbose)
     except TestbedError as error:
         screen.wrong(f"error: {error}")
         code = 1
     raise typer.Exit(code)
+
+
+def _names(level: LevelName | None) -> list[str]:
+    """The clusters that are meant where none is named."""
+    return [known.cluster for known in (CONTROL_PLANE, NODES) if level in (None, known.name)]
+
+
+def _down(screen: Screen, names: list[str]) -> None:
+    gone = [name for name in names if teardown.down(name)]
+    for name in gone:
+        screen.say(f"{name} is gone")
+    if not gone:
+        screen.say("nothing to take down")
 
 
 def _check_provider(provider: str) -> None:
@@ -87,13 +138,21 @@ def _check_provider(provider: str) -> None:
         raise TestbedError("the demonstration wants a cluster of its own; unset TESTBED_KUBECONFIG, or give --provider")
 
 
-def _play(stage: Stage, *, once: bool, verbose: bool) -> int:
+def _check_machine(policy: Path | None, provider: str) -> None:
+    """Real nodes are this machine's own, and their policy fits them."""
+    if policy is not None or provider not in ("auto", "binaries"):
+        raise TestbedError(f"--policy and --provider are for the level {CONTROL_PLANE.name}")
+    if reason := machine.requirement(_OTHERWISE):
+        raise TestbedError(reason)
+
+
+def _play(level: Level[S], stage: S, *, once: bool, verbose: bool) -> int:
     """Show all steps; the exit status."""
     if teardown.claim(stage.name):
         stage.screen.say("what an earlier demonstration had left is removed")
     code = 1
     try:
-        code = _steps(stage, verbose=verbose)
+        code = _steps(level, stage, verbose=verbose)
     except KeyboardInterrupt:
         code = _INTERRUPTED
     except _Terminated:
@@ -106,13 +165,13 @@ def _play(stage: Stage, *, once: bool, verbose: bool) -> int:
             teardown.down(stage.name)
             stage.screen.say("everything the demonstration started is gone")
         else:
-            _how_to_look_around(stage)
+            _how_to_look_around(level, stage)
     return code
 
 
-def _steps(stage: Stage, *, verbose: bool) -> int:
+def _steps(level: Level[S], stage: S, *, verbose: bool) -> int:
     began = time.monotonic()
-    for number, step in enumerate(STEPS, 1):
+    for number, step in enumerate(level.steps, 1):
         stage.screen.heading(f"{number}. {step.title}")
         try:
             step.show(stage)
@@ -120,20 +179,20 @@ def _steps(stage: Stage, *, verbose: bool) -> int:
             stage.screen.wrong(f"step {number} does not hold ({step.title}): {error}")
             _show_log(stage, verbose=verbose)
             return 1
-    stage.screen.heading(f"All {len(STEPS)} steps hold, in {time.monotonic() - began:.0f} s.")
+    stage.screen.heading(f"All {len(level.steps)} steps hold, in {time.monotonic() - began:.0f} s.")
     return 0
 
 
 def _show_log(stage: Stage, *, verbose: bool) -> None:
-    if not stage.has_operator or not stage.operator.log.exists():
+    lines = stage.operator_log().splitlines()
+    if not lines:
         return
-    lines = stage.operator.log.read_text(errors="replace").splitlines()
     shown = lines if verbose else lines[-_LOG_LINES:]
     stage.screen.say(f"the operator's log says ({'all' if verbose else 'its end; --verbose shows all'}):")
     stage.screen.answer("\n".join(shown))
 
 
-def _how_to_look_around(stage: Stage) -> None:
+def _how_to_look_around(level: Level[S], stage: S) -> None:
     screen = stage.screen
     if not stage.has_operator:
         screen.say("It is left as it is.")
@@ -143,12 +202,12 @@ def _how_to_look_around(stage: Stage) -> None:
         for line in (
             f"export KUBECONFIG={shlex.quote(str(stage.cluster.kubeconfig))}",
             f'export PATH={":".join(shlex.quote(str(folder)) for folder in folders)}:"$PATH"',
-            *_LOOKS,
+            *level.looks,
         ):
             screen.shell(line)
-        screen.say(f"The operator's log: {stage.operator.log}")
+        screen.say(f"The operator's log: {stage.where_log()}")
     screen.say("And to remove it all:")
-    default = stage.name == DEFAULT_NAME
+    default = stage.name == level.cluster
     screen.shell("make demo-down" if default else f"python -m testbed.demo --down --name {stage.name}")
 
 

@@ -21,6 +21,8 @@ MANIFESTS = Path(__file__).parent / "manifests"
 NAMESPACE = "assistants"
 TENANT = "anna"
 PATIENCE = 60.0
+REPLICA = "app.kubernetes.io/component=serving"
+"""The label of pods that serve."""
 
 T = TypeVar("T")
 
@@ -70,8 +72,18 @@ class Stage:
 
     @property
     def has_operator(self) -> bool:
-        """Whether there is an operator whose log could be shown."""
+        """Whether there is an operator, whose log could be shown."""
         return self._operator is not None
+
+    def operator_log(self) -> str:
+        """What the operator has said so far; empty where that is not known."""
+        if self._operator is None or not self._operator.log.exists():
+            return ""
+        return self._operator.log.read_text(errors="replace")
+
+    def where_log(self) -> str:
+        """Where somebody who looks around finds the operator's log: a path, or a command."""
+        return str(self.operator.log)
 
     @property
     def home(self) -> Path:
@@ -161,8 +173,9 @@ class Stage:
         return pools
 
     def pods(self, pool: str = "") -> list[Manifest]:
-        """The pods of a pool, or of all pools, that are not ending."""
-        return tables.staying(self.items("pods", NAMESPACE, f"sovereignai.io/pool{f'={pool}' if pool else ''}"))
+        """The replicas of a pool, or of all pools, that are not ending. Pods that probe the network are none."""
+        of_pool = f"sovereignai.io/pool{f'={pool}' if pool else ''}"
+        return tables.staying(self.items("pods", NAMESPACE, f"{of_pool},{REPLICA}"))
 
     def serving(self, pool: str) -> set[str]:
         """Names of the pods that the Service of a pool sends requests to."""

@@ -78,6 +78,12 @@ def condition(found: Manifest | None, type_: str) -> Manifest:
     return next((entry for entry in conditions if entry["type"] == type_), {})
 
 
+def telling(columns: Row, rows: Sequence[Row]) -> tuple[Row, list[Row]]:
+    """A table without the columns in which no row has anything."""
+    kept = [index for index in range(len(columns)) if any(row[index] != "-" for row in rows)]
+    return tuple(columns[index] for index in kept), [tuple(row[index] for index in kept) for row in rows]
+
+
 def _gpus(node: Manifest) -> str:
     labels = node["metadata"].get("labels", {})
     count, product = labels.get("nvidia.com/gpu.count"), labels.get("nvidia.com/gpu.product", "")

@@ -37,6 +37,13 @@ def down(layout: Layout, timeout: float = 20) -> None:
                 time.sleep(0.05)
 
 
+def forget_pods(layout: Layout, node: str) -> None:
+    """Remove what the pods of a node that was stopped have left: a kubelet that finds it looks for their containers, 3 s for each."""
+    for hierarchy in _hierarchies():
+        for pods in (hierarchy / layout.prefix / node).glob("kubepods*"):
+            _remove(pods)
+
+
 def processes(layout: Layout, pod: str) -> set[int]:
     """Process ids, as the machine numbers them, of everything that runs in the pod with this UID."""
     found: set[int] = set()

@@ -94,6 +94,7 @@ class Fleet:
         """Start one node that was stopped, as a machine that is switched on again."""
         node = self.node(name)
         node.forget_ready()
+        cgroups.forget_pods(self.layout, name)
         services.ensure_ready(self.folder, [node.init])
         services.ensure_ready(self.folder, node.runtime())
         services.ensure_ready(self.folder, node.agents())

@@ -25,12 +25,17 @@ _PACKAGES = (*dict.fromkeys(_PROGRAMS.values()), "containernetworking-plugins")
 _DEBIAN = f"apt-get install {' '.join(_PACKAGES)}"
 
 
-def requirement() -> str | None:
-    """What this machine lacks for real nodes, said with what to do; None when it has all."""
+def requirement(otherwise: str = "") -> str | None:
+    """What this machine lacks for real nodes, said with what to do; None when it has all.
+
+    Args:
+        otherwise: what else can be done about it, where that is not `testbed up` without real nodes.
+    """
     if sys.platform != "linux":
-        return "real nodes need Linux; use --provider kind, or fake nodes alone"
+        return f"real nodes need Linux; {otherwise or 'use --provider kind, or fake nodes alone'}"
     if os.geteuid() != 0:
-        return "real nodes need root (network namespaces, mounts, cgroups); run as root, or leave --nodes out"
+        what = "real nodes need root (network namespaces, mounts, cgroups); run as root"
+        return f"{what}, or {otherwise or 'leave --nodes out'}"
     missing = [program for program in _PROGRAMS if not shutil.which(program)]
     if missing or not (CNI_PLUGINS / "host-local").exists():
         what = ", ".join(missing) or f"the CNI plugins in {CNI_PLUGINS}"

@@ -76,3 +76,9 @@ def test_a_condition_that_is_not_there_is_empty() -> None:
     assert tables.condition({"status": {"conditions": [ready]}}, "Stalled") == {}
     assert tables.condition({"status": {}}, "Ready") == {}
     assert tables.condition(None, "Ready") == {}
+
+
+def test_a_column_in_which_no_row_has_anything_is_left_out() -> None:
+    rows = [("FR", "-", "a"), ("DE", "-", "b")]
+    assert tables.telling(("country", "GPUs", "node"), rows) == (("country", "node"), [("FR", "a"), ("DE", "b")])
+    assert tables.telling(("country", "GPUs"), [("FR", "-"), ("DE", "2")])[0] == ("country", "GPUs")

@@ -1,19 +1,7 @@
 """The steps, in the order in which they are shown."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from testbed.demo.stage import Stage
+from testbed.demo.level import Step
 from testbed.demo.steps import bypasses, control_plane, drift, models, nodes, nowhere, policy, relocation, stopped
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that is shown. It raises when what it shows does not hold."""
-
-    title: str
-    show: Callable[[Stage], None]
-
 
 STEPS = (
     Step("A control plane, and the operator installed", control_plane.show),

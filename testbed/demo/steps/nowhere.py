@@ -4,7 +4,7 @@ from functools import partial
 
 from testbed.demo import tables
 from testbed.demo.claims import hold
-from testbed.demo.stage import NAMESPACE, Stage
+from testbed.demo.stage import NAMESPACE, REPLICA, Stage
 from testbed.demo.steps.nodes import LAWFUL
 from testbed.objects import FACT_PREFIX
 
@@ -24,7 +24,7 @@ def show(stage: Stage) -> None:
         stage.await_(f"{name} to have replicas without a node only", partial(_pending, stage, name))
         hold(not stage.serving(name), f"replicas of {name} serve, and have no lawful node")
         hold("placement.jurisdictions" in found["message"], "the message does not say which rule rejected the nodes")
-    stage.do("get", "pods", "-n", NAMESPACE, "-l", "sovereignai.io/pool")
+    stage.do("get", "pods", "-n", NAMESPACE, "-l", REPLICA)
     screen.say("The pods are Pending, and every pool says why:")
     stage.do("get", "sovpool", "-n", NAMESPACE)
     screen.refusal(f"Ready=False, {found['reason']}: {found['message']}")

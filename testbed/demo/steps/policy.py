@@ -26,7 +26,7 @@ def show(stage: Stage) -> None:
     stage.await_("the API server to refuse", lambda: _refused(stage))
     screen.holds(f"{time.monotonic() - started:.1f} s after the policy was applied, the API server refuses by it")
     stage.do("get", "sovpol", stage.policy)
-    _verdicts(stage, nodes)
+    verdicts(stage, nodes)
 
 
 def _name(stage: Stage) -> str:
@@ -52,11 +52,16 @@ def _lawful(stage: Stage) -> list[Manifest]:
     return nodes
 
 
-def _verdicts(stage: Stage, approved: list[Manifest]) -> None:
+def verdicts(stage: Stage, approved: list[Manifest]) -> None:
+    """Show the approved nodes, and why each of the others is rejected.
+
+    Raises:
+        StepFailed: they are not all nodes.
+    """
     screen = stage.screen
     screen.say("The approved nodes carry the policy's label, which the workloads select:")
     screen.command("kubectl", "get", "nodes", "-l", f"{stage.label}=true")
-    screen.table(tables.NODES, tables.nodes(approved))
+    screen.table(*tables.telling(tables.NODES, tables.nodes(approved)))
     screen.say("The others are rejected, each by a rule that the policy's status names:")
     found = stage.get("sovereigntypolicies", stage.policy)
     assert found is not None

@@ -12,21 +12,32 @@ _AGAIN = "all replicas serve again"
 
 
 def show(stage: Stage) -> None:
-    """Relabel the node of a replica, and time what happens to it."""
-    before = stage.pods(_POOL)
+    """Relabel the node of a replica of one pool."""
+    relocate(stage, _POOL)
+
+
+def relocate(stage: Stage, pool: str) -> None:
+    """Relabel the node of a replica, time what happens to it, and put the label back.
+
+    Raises:
+        StepFailed: a replica stays, or the pool does not serve again.
+    """
+    before = stage.pods(pool)
     node = min(tables.node_of(pod) for pod in before)
     hit = {pod["metadata"]["name"] for pod in before if tables.node_of(pod) == node}
     jurisdiction = _jurisdiction(stage, node)
     stage.screen.say(
-        f"{node} has {len(hit)} of the {len(before)} replicas of {_POOL}. Its provider is bought, or its rack is moved: an administrator "
+        f"{node} has {len(hit)} of the {len(before)} replicas of {pool}. Its provider is bought, or its rack is moved: an administrator "
         "writes down the new jurisdiction."
     )
     with stage.meanwhile(*_label(node, "US")):
         stage.await_(f"{node} to be relabelled", lambda: _jurisdiction(stage, node) == "US")
         watch = Stopwatch()
-        stage.await_("its replicas to leave, and to serve elsewhere", lambda: _moved(stage, watch, hit, len(before)))
+        stage.await_(
+            "its replicas to leave, and to serve elsewhere", lambda: _moved(stage, watch, pool, hit, len(before))
+        )
     stage.screen.table(("after", "what"), [(seconds, what) for what, seconds in watch.rows()])
-    stage.await_condition("inferencepools", _POOL, "PlacementVerified", "True")
+    stage.await_condition("inferencepools", pool, "PlacementVerified", "True")
     pools, pods = stage.items("inferencepools", NAMESPACE), stage.pods()
     stage.screen.table(tables.REPLICAS, tables.replicas(pools, pods, stage.items("nodes")))
     hold(node not in {tables.node_of(pod) for pod in pods}, f"a replica is on {node} still")
@@ -46,10 +57,10 @@ def _told(stage: Stage, node: str, hit: set[str]) -> list[str]:
     return sorted(lines, reverse=True) if any(line.startswith("Evicted: ") for line in lines) else []
 
 
-def _moved(stage: Stage, watch: Stopwatch, hit: set[str], wanted: int) -> bool:
+def _moved(stage: Stage, watch: Stopwatch, pool: str, hit: set[str], wanted: int) -> bool:
     """Note what has happened by now; whether all of it has."""
-    serving = stage.serving(_POOL)
-    pods = stage.pods(_POOL)
+    serving = stage.serving(pool)
+    pods = stage.pods(pool)
     watch.mark(_LEFT, not serving & hit)
     watch.mark(_EVICTED, not hit & {pod["metadata"]["name"] for pod in pods})
     return watch.mark(_AGAIN, _EVICTED in watch.marks and len(serving - hit) == wanted)

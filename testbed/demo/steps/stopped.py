@@ -2,7 +2,7 @@
 
 from testbed import audit
 from testbed.demo.claims import hold
-from testbed.demo.stage import NAMESPACE, Stage
+from testbed.demo.stage import NAMESPACE, REPLICA, Stage
 from testbed.demo.steps.bypasses import BYPASSES, refused
 
 _QUIET = 10
@@ -48,7 +48,7 @@ def _count(stage: Stage, since: int) -> None:
 
 
 def _uids(stage: Stage) -> set[str]:
-    return {str(pod["metadata"]["uid"]) for pod in stage.items("pods", NAMESPACE, "sovereignai.io/pool")}
+    return {str(pod["metadata"]["uid"]) for pod in stage.items("pods", NAMESPACE, REPLICA)}
 
 
 def _settle(stage: Stage) -> None:
