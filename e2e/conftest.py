@@ -18,6 +18,7 @@ from testbed.nodes import machine
 
 ORDER = (
     "machine",
+    "demo",
     "installing",
     "importing",
     "serving",

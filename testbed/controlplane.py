@@ -152,6 +152,7 @@ class ControlPlane:
             # A busy machine must not make KWOK's nodes NotReady; that real nodes are gone is to be seen soon.
             "node-monitor-grace-period": "20s" if self._real_nodes else "120s",
             "pvclaimbinder-sync-period": "2s",
+            "horizontal-pod-autoscaler-sync-period": "5s",
         }
         argv = (self.programs["kube-controller-manager"], *_flags(flags))
         return Service("kube-controller-manager", argv, self._healthz("controller-manager"), self._tls())
