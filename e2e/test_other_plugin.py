@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e import manifests, reach, setting
-from e2e.world import MODEL, NAMESPACE, POLICY, POOL, World
+from e2e.world import MODEL, NAMESPACE, POOL, World
 from tests.operator.lab import wait_for
 
 pytestmark = pytest.mark.real_nodes
@@ -39,14 +39,6 @@ def test_the_probe_says_so(open_world: World) -> None:
 def test_a_static_pod_that_runs_is_noticed(open_world: World) -> None:
     """The plugin does not ask the API server for the pod: it runs although its mirror is refused."""
     with open_world.static_pod("fr-1", {"sovereignai.io/pool": POOL, "sovereignai.io/compliant": "true"}) as name:
-
-        def told() -> bool:
-            events = open_world.all("events", "default")
-            said = [
-                e["message"] for e in events if e["reason"] == "StaticPod" and e["involvedObject"]["name"] == POLICY
-            ]
-            return any(name in message and "runs static pod" in message for message in said)
-
-        wait_for("an Event that it runs", told)
+        open_world.wait_told(name, "runs static pod")
         assert name not in open_world.endpoints(POOL)
         assert open_world.get("pod", name, NAMESPACE) is None

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from e2e import manifests
+from e2e.calls import Stream
 from e2e.report import Report
-from e2e.stream import Stream
 from e2e.world import CALLERS, GRACE, MODEL, NAMESPACE, POLICY, POOL, World, url
 from testbed.models import QUESTION
 from testbed.objects import FACT_PREFIX
@@ -83,6 +83,7 @@ def test_a_streamed_answer_ends_with_the_grace_period(served: World, solo: str, 
         try:
             wait_for("the answer to be cut", stream.ended, patience=GRACE + 20)
             took = time.monotonic() - started
+            assert stream.pieces() < stream.WHOLE, "the answer was whole before it was cut"
         finally:
             served.facts(node, jurisdiction=jurisdiction)
     report.seconds("a node becomes unlawful: an answer that is being streamed ends after", took)
@@ -117,15 +118,7 @@ def test_a_kubelet_that_lies_changes_nothing(served: World) -> None:
 def test_a_static_pod_is_noticed(served: World) -> None:
     """Calico asks the API server for the pod, which has refused it: the kubelet cannot even start it."""
     with served.static_pod("fr-1", {"sovereignai.io/pool": POOL, "sovereignai.io/compliant": "true"}) as name:
-
-        def told() -> bool:
-            events = served.all("events", "default")
-            said = [
-                e["message"] for e in events if e["reason"] == "StaticPod" and e["involvedObject"]["name"] == POLICY
-            ]
-            return any(name in message and "fr-1" in message for message in said)
-
-        wait_for("an Event about the static pod", told)
+        served.wait_told(name, "fr-1")
         assert name not in served.endpoints(POOL)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from e2e import manifests
-from e2e.load import Load
+from e2e.calls import Load
 from e2e.world import CALLERS, NAMESPACE, POOL, PORT, STRANGERS, World, url
 from testbed.models import QUESTION
 from tests.operator.lab import Manifest, wait_for

@@ -169,6 +169,16 @@ class World(Lab):
         finally:
             (folder / "stray.json").unlink()
 
+    def wait_told(self, static_pod: str, words: str) -> None:
+        """Wait until an Event of the policy tells of a static pod in these words."""
+
+        def told() -> bool:
+            events = self.all("events", "default")
+            about = [e for e in events if e["reason"] == "StaticPod" and e["involvedObject"]["name"] == POLICY]
+            return any(static_pod in event["message"] and words in event["message"] for event in about)
+
+        wait_for(f"an Event that {static_pod} {words}", told)
+
     def reconnect(self) -> None:
         """Start again what of the cluster's processes does not run."""
         cut.back(self.cluster)
