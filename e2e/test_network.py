@@ -9,7 +9,7 @@ import pytest
 from e2e import manifests, reach
 from e2e.report import Report
 from e2e.world import CALLERS, NAMESPACE, POOL, STRANGERS, World
-from testbed.nodes.node import DNS_ADDRESS
+from testbed.nodes.configuration import DNS_ADDRESS
 from tests.operator.lab import Manifest, wait_for
 
 real_nodes = pytest.mark.real_nodes

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from testbed.nodes.configuration import DNS_ADDRESS
 from testbed.nodes.layout import Layout
-from testbed.nodes.node import DNS_ADDRESS, REAL_LABEL
+from testbed.nodes.node import REAL_LABEL
 
 Object = dict[str, Any]
 NAMESPACE = "kube-system"

@@ -9,13 +9,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from testbed import pki, process
 from testbed.errors import TestbedError
-from testbed.nodes import machine
+from testbed.nodes import configuration, machine
 from testbed.nodes.layout import Layout, RealNode
 from testbed.services import Service
 
@@ -23,7 +22,6 @@ REGISTRY = "registry.sovereign.test"
 """The name under which nodes know the registry on the bridge; nothing resolves it."""
 VOLUMES = "/var/lib/testbed/volumes"
 """Where a node has the volumes of its region."""
-DNS_ADDRESS = "10.96.0.10"
 REAL_LABEL = "testbed.sovereignai.io/real"
 _CAP_SYS_RESOURCE = 24
 
@@ -112,7 +110,10 @@ class Node:
             self._inside("proxy", proxy, f"http://{self.address}:10256/livez"),
         ]
         if self.layout.plugin == "calico":
-            felix = ["env", *(f"FELIX_{key}={value}" for key, value in self._felix().items())]
+            felix = [
+                "env",
+                *(f"FELIX_{key}={value}" for key, value in configuration.felix(self.layout, self.spec).items()),
+            ]
             health = f"http://{self.address}:9099/readiness"
             found.append(self._inside("felix", [*felix, self.programs["calico-felix"]], health))
         return found
@@ -144,12 +145,12 @@ class Node:
         files: dict[str, str] = {
             "resolv.conf": f"nameserver {self.layout.gateway4}\n",
             "hosts": f"127.0.0.1 localhost\n::1 localhost\n{self.address} {self.spec.name}\n",
-            "kubernetes/kubelet.yaml": yaml.safe_dump(self._kubelet()),
-            "kubernetes/proxy.yaml": yaml.safe_dump(self._proxy()),
+            "kubernetes/kubelet.yaml": yaml.safe_dump(configuration.kubelet(self.layout, self.spec)),
+            "kubernetes/proxy.yaml": yaml.safe_dump(configuration.proxy(self.layout, self.spec)),
             "containerd/config.toml": self._containerd(),
             "containerd/certs.d/_default/hosts.toml": 'server = "http://127.0.0.1:1"\n',
-            f"containerd/certs.d/{REGISTRY}/hosts.toml": self._mirror(),
-            "cni/net.d/10-testbed.conflist": json.dumps(self._cni(), indent=2),
+            f"containerd/certs.d/{REGISTRY}/hosts.toml": configuration.mirror(self.layout, self.registry_port),
+            "cni/net.d/10-testbed.conflist": json.dumps(configuration.cni(self.layout, self.spec), indent=2),
         }
         for name, content in files.items():
             (etc / name).parent.mkdir(parents=True, exist_ok=True)
@@ -186,143 +187,12 @@ class Node:
                 pki.write_private(target / f"kubelet.{kind}", (authority / f"{stem}.{kind}").read_bytes())
             pki.write_private(target / "ca.crt", (authority / "ca.crt").read_bytes())
 
-    def _kubelet(self) -> dict[str, Any]:
-        return {
-            "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "kind": "KubeletConfiguration",
-            "authentication": {
-                "x509": {"clientCAFile": "/etc/kubernetes/ca.crt"},
-                "anonymous": {"enabled": False},
-                "webhook": {"enabled": True},
-            },
-            "authorization": {"mode": "Webhook"},
-            "tlsCertFile": "/etc/kubernetes/kubelet.crt",
-            "tlsPrivateKeyFile": "/etc/kubernetes/kubelet.key",
-            "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
-            "cgroupDriver": "cgroupfs",
-            "cgroupRoot": f"/{self.layout.prefix}/{self.spec.name}",
-            "failSwapOn": False,
-            "failCgroupV1": False,
-            "clusterDNS": [DNS_ADDRESS],
-            "clusterDomain": "cluster.local",
-            "resolvConf": "/etc/resolv.conf",
-            "staticPodPath": "/etc/kubernetes/manifests",
-            "healthzBindAddress": self.address,
-            "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
-            "imageGCHighThresholdPercent": 100,
-            "serializeImagePulls": False,
-            "nodeStatusUpdateFrequency": "5s",
-            "nodeLeaseDurationSeconds": 20,
-            "syncFrequency": "10s",
-            "fileCheckFrequency": "2s",
-            "maxPods": 110,
-            "kubeAPIQPS": 100,
-            "kubeAPIBurst": 200,
-        }
-
-    def _proxy(self) -> dict[str, Any]:
-        return {
-            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-            "kind": "KubeProxyConfiguration",
-            "mode": "iptables",
-            "hostnameOverride": self.spec.name,
-            "clientConnection": {"kubeconfig": "/etc/kubernetes/proxy.kubeconfig"},
-            "healthzBindAddress": f"{self.address}:10256",
-            "metricsBindAddress": "127.0.0.1:10249",
-            "iptables": {"minSyncPeriod": "100ms", "syncPeriod": "30s"},
-            # The kernel's connection table is the machine's: its size is not ours to set.
-            "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
-        }
-
     def _containerd(self) -> str:
-        restrict = "false" if _may_raise_scores() else "true"
         plugins = [str(machine.CNI_PLUGINS)]
         if self.layout.plugin == "calico":
             plugins.insert(0, str(Path(self.programs["calico"]).parent))
-        return f"""version = 3
-root = "/var/lib/containerd"
-state = "/run/containerd"
-disabled_plugins = ["io.containerd.nri.v1.nri"]
-
-[grpc]
-address = "/run/containerd/containerd.sock"
-
-[metrics]
-address = "{self.address}:1338"
-
-[plugins."io.containerd.cri.v1.images"]
-use_local_image_pull = false
-
-[plugins."io.containerd.cri.v1.images".pinned_images]
-sandbox = "{self.pause}"
-
-[plugins."io.containerd.cri.v1.images".registry]
-config_path = "/etc/containerd/certs.d"
-
-[plugins."io.containerd.cri.v1.runtime"]
-restrict_oom_score_adj = {restrict}
-
-[plugins."io.containerd.cri.v1.runtime".cni]
-bin_dirs = {json.dumps(plugins)}
-conf_dir = "/etc/cni/net.d"
-
-[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
-runtime_type = "io.containerd.runc.v2"
-
-[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
-SystemdCgroup = false
-"""
-
-    def _mirror(self) -> str:
-        url = f"http://{self.layout.machine}:{self.registry_port}"
-        return f'server = "{url}"\n\n[host."{url}"]\ncapabilities = ["pull", "resolve"]\n'
-
-    def _cni(self) -> dict[str, Any]:
-        ipam = {
-            "type": "host-local",
-            "dataDir": "/run/testbed-addresses",
-            "ranges": [
-                [{"subnet": self.layout.pods4(self.spec)}],
-                [{"subnet": self.layout.pods6(self.spec)}],
-            ],
-        }
-        ports = {"type": "portmap", "capabilities": {"portMappings": True}}
-        if self.layout.plugin == "bridge":
-            routes = [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
-            bridge = {"type": "bridge", "bridge": "cni0", "isGateway": True, "hairpinMode": True}
-            plugin: dict[str, Any] = {**bridge, "ipam": {**ipam, "routes": routes}}
-        else:
-            plugin = {
-                "type": "calico",
-                "log_level": "warning",
-                "log_file_path": "/var/log/calico-cni.log",
-                "datastore_type": "kubernetes",
-                "nodename": self.spec.name,
-                "nodename_file_optional": True,
-                "mtu": 1500,
-                "ipam": ipam,
-                "policy": {"type": "k8s"},
-                "kubernetes": {"kubeconfig": "/etc/kubernetes/cni.kubeconfig"},
-            }
-        return {"cniVersion": "1.0.0", "name": "testbed", "plugins": [plugin, ports]}
-
-    def _felix(self) -> Mapping[str, str]:
-        return {
-            "DATASTORETYPE": "kubernetes",
-            "FELIXHOSTNAME": self.spec.name,
-            "INTERFACEPREFIX": "cali",
-            "IPTABLESBACKEND": "NFT",  # `Auto` guesses wrong beside kube-proxy
-            "DEFAULTENDPOINTTOHOSTACTION": "ACCEPT",
-            "IPV6SUPPORT": "true",
-            "BPFENABLED": "false",
-            "XDPENABLED": "false",
-            "USAGEREPORTINGENABLED": "false",
-            "HEALTHENABLED": "true",
-            "HEALTHHOST": self.address,
-            "LOGSEVERITYSCREEN": "Warning",
-            "LOGFILEPATH": "none",
-            "LOGSEVERITYSYS": "none",
-        }
+        scores = _may_lower_scores()
+        return configuration.containerd(self.layout, self.spec, self.pause, plugins, lowers_scores=scores)
 
     def _inside(self, part: str, argv: Sequence[str | Path], health: str) -> Service:
         folders = {str(Path(self.programs[name]).parent) for name in ("containerd", "kubelet")}
@@ -336,7 +206,7 @@ SystemdCgroup = false
         return f"node-{self.spec.name}-{part}"
 
 
-def _may_raise_scores() -> bool:
+def _may_lower_scores() -> bool:
     """Whether this process has CAP_SYS_RESOURCE, which giving a container a lower OOM score takes."""
     status = Path("/proc/self/status").read_text()
     effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))

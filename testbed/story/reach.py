@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Mapping
 
 from testbed.nodes import outside
+from testbed.nodes.configuration import DNS_ADDRESS
 from testbed.nodes.fleet import Fleet
 from testbed.nodes.layout import Layout
 from testbed.nodes.network import OUTSIDE4, OUTSIDE6
-from testbed.nodes.node import DNS_ADDRESS
 from testbed.story.pods import Manifest, inside
 
 Target = str

@@ -1,14 +1,13 @@
 """Real nodes as far as they can be looked at without making any: names, addresses, files, what is asked for."""
 
 import ipaddress
-import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from testbed import TestbedError, options, pki
-from testbed.nodes import dns, machine, storage
+from testbed.nodes import configuration, dns, machine, storage
 from testbed.nodes.layout import MAX_NODES, SLOTS, Layout, parse
 from testbed.nodes.node import REGISTRY, Node
 from testbed.nodes.outside import NAMES, Outside
@@ -83,14 +82,12 @@ def test_a_kubelet_is_itself_alone(node: Node) -> None:
 
 
 @pytest.mark.parametrize("plugin", ["calico", "bridge"])
-def test_pods_have_addresses_of_both_families(tmp_path: Path, plugin: str) -> None:
-    made = Node(tmp_path, layout(plugin=plugin), layout().nodes[1], {}, "", "", 0)
-    configuration = made._cni()
-    plugins = configuration["plugins"]
+def test_pods_have_addresses_of_both_families(plugin: str) -> None:
+    made = configuration.cni(layout(plugin=plugin), layout().nodes[1])
+    plugins = made["plugins"]
     assert [one["type"] for one in plugins] == [plugin, "portmap"]
     subnets = [ipaddress.ip_network(one[0]["subnet"]) for one in plugins[0]["ipam"]["ranges"]]
     assert [subnet.version for subnet in subnets] == [4, 6]
-    json.dumps(configuration)
 
 
 def test_a_node_that_does_not_run_cannot_be_entered(node: Node) -> None:
