@@ -55,8 +55,27 @@ def _text(path: Path) -> str:
         return ""
 
 
-def test_nothing_is_left(cluster: Cluster) -> None:
-    prefix = cluster.fleet.layout.prefix
+@pytest.fixture
+def mixed() -> Iterator[Cluster]:
+    """A real node beside the fake ones."""
+    try:
+        yield Cluster.up(NAME, provider="binaries", nodes="fr:1", plugin="bridge")
+    finally:
+        down(NAME)
+
+
+def test_real_nodes_beside_fake_ones_and_nothing_is_left(mixed: Cluster) -> None:
+    cluster, prefix = mixed, mixed.fleet.layout.prefix
+    kubectl = cluster.kubectl_as(cluster.kubeconfig)
+    runtimes = {
+        node["metadata"]["name"]: node["status"]["nodeInfo"]["containerRuntimeVersion"].partition(":")[0]
+        for node in kubectl.items("nodes")
+    }
+    assert runtimes["fr-1"] == "containerd"
+    assert "containerd" not in {runtime for name, runtime in runtimes.items() if name != "fr-1"}
+    assert len(runtimes) > 5
+    resolvers = kubectl.items("pods", "-n", "kube-system", "-l", "k8s-app=kube-dns")
+    assert {pod["spec"]["nodeName"] for pod in resolvers} == {"fr-1"}
     rules = run("iptables-save"), run("ip6tables-save")
     processes = cluster_processes(cluster)
     assert len(traces(prefix)) > 10
