@@ -34,7 +34,8 @@ def test_configuration_is_what_the_containerfile_says() -> None:
     assert f'ENTRYPOINT ["{config["Entrypoint"][0]}"]' in last
     assert f'CMD ["{config["Cmd"][0]}"]' in last
     assert f"USER {config['User']}\n" in last
-    assert re.findall(r"EXPOSE (\d+)", last) == [port.removesuffix("/tcp") for port in config["ExposedPorts"]]
+    (ports,) = re.findall(r"EXPOSE (.*)", last)
+    assert ports.split() == [port.removesuffix("/tcp") for port in config["ExposedPorts"]]
     (variables,) = re.findall(r"ENV (.*)", last)
     assert config["Env"] == variables.replace("$PATH", chroot.PATH).split()
     labels = dict(re.findall(r'(org\.[\w.]+)="([^"]*)"', last))
