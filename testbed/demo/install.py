@@ -25,7 +25,7 @@ def install(cluster: Cluster, home: Path, screen: Screen) -> None:
         f"--namespace={sync.NAMESPACE}",
         "--create-namespace",
     ]
-    words += ["--values", VALUES, "--set=replicas=0"]
+    words += ["--values", VALUES, "--set=replicas=0", "--wait"]
     screen.command("helm", *words)
     done = Helm(home / "helm", cluster.kubeconfig).run(*words)
     if done.returncode != 0:

@@ -31,7 +31,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     try:
         values = sync.CHART / "ci" / "digest-values.yaml"
         helm = Helm(tmp_path_factory.mktemp("helm"), cluster.kubeconfig)
-        place = [f"--namespace={sync.NAMESPACE}", "--create-namespace"]
+        place = [f"--namespace={sync.NAMESPACE}", "--create-namespace", "--wait"]
         helm("install", sync.RELEASE, sync.CHART, *place, "--values", values, "--set=replicas=0")
         kubeconfig = cluster.service_account_kubeconfig(sync.NAMESPACE, "sovereign-operator")
         yield Lab(cluster, kubeconfig, tmp_path_factory.mktemp("logs"))
