@@ -9,6 +9,7 @@ import os
 import secrets
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,4 +182,9 @@ def make_tenant(api: Api, namespace: str) -> Api:
         }
     )
     assert answer.ok, answer.message
-    return api.as_user(user)
+    tenant = api.as_user(user)
+    # The API server's authorizer hears of the binding a moment later.
+    deadline = time.monotonic() + 30
+    while not tenant.request("GET", f"/api/v1/namespaces/{namespace}/configmaps").ok:
+        assert time.monotonic() < deadline, "the tenant's role does not come into effect"
+    return tenant
