@@ -42,19 +42,20 @@ def add_volumes(kubectl: Kubectl, region: str, count: int, size: str) -> list[st
 
 def _wait_for_nodes(kubectl: Kubectl, names: set[str]) -> None:
     deadline = time.monotonic() + 60 + len(names) / 10
-    while waiting := names - _ready_nodes(kubectl):
+    while waiting := names - ready_nodes(kubectl, "-l", f"{objects.OWNED_LABEL}=node"):
         if time.monotonic() > deadline:
             some = ", ".join(sorted(waiting)[:5])
             raise TestbedError(f"{len(waiting)} of {len(names)} nodes do not get Ready: {some}; see kwok's log")
         time.sleep(0.1)
 
 
-def _ready_nodes(kubectl: Kubectl) -> set[str]:
+def ready_nodes(kubectl: Kubectl, *narrowed: str) -> set[str]:
+    """Names of the nodes that are Ready, of all or of those that a selector narrows them to."""
     ready = {"type": "Ready", "status": "True"}
     return {
         node["metadata"]["name"]
-        for node in kubectl.items("nodes", "-l", f"{objects.OWNED_LABEL}=node")
-        if any(ready.items() <= condition.items() for condition in node["status"].get("conditions", ()))
+        for node in kubectl.items("nodes", *narrowed)
+        if any(ready.items() <= condition.items() for condition in node.get("status", {}).get("conditions", ()))
     }
 
 

@@ -72,22 +72,26 @@ def volumes(region: str, count: int, size: str, tag: str) -> Iterator[Object]:
     They stand for a file system shared within the region, so any access mode is offered. Reclaim is Retain:
     there is nobody to delete what lies on them, and weights outlive the claim on a real cluster too.
     """
-    term = {"key": REGION_FACT, "operator": "In", "values": [region]}
     for index in range(count):
-        yield {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {
-                "name": f"{region}-{tag}-{index:04}",
-                "labels": {OWNED_LABEL: "volume", "topology.kubernetes.io/region": region},
-            },
-            "spec": {
-                "capacity": {"storage": size},
-                "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
-                "persistentVolumeReclaimPolicy": "Retain",
-                "storageClassName": storage_class_name(region),
-                "volumeMode": "Filesystem",
-                "local": {"path": "/testbed/no-such-path"},
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}},
-            },
-        }
+        labels = {OWNED_LABEL: "volume", "topology.kubernetes.io/region": region}
+        name = f"{region}-{tag}-{index:04}"
+        yield volume(name, labels, region, storage_class_name(region), size, "/testbed/no-such-path")
+
+
+def volume(name: str, labels: dict[str, str], region: str, storage_class: str, size: str, path: str) -> Object:
+    """One volume, at `path` of each node of `region`."""
+    term = {"key": REGION_FACT, "operator": "In", "values": [region]}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "capacity": {"storage": size},
+            "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": storage_class,
+            "volumeMode": "Filesystem",
+            "local": {"path": path},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}},
+        },
+    }

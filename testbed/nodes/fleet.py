@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import images, objects, services
+from testbed import fill, images, objects, services
 from testbed.errors import TestbedError
 from testbed.inventory import FakeNode
 from testbed.kubectl import Kubectl
@@ -138,7 +138,7 @@ class Fleet:
     def _wait(self, kubectl: Kubectl, timeout: float = 90) -> None:
         names = {node.name for node in self.layout.nodes}
         deadline = time.monotonic() + timeout
-        while waiting := names - _ready(kubectl):
+        while waiting := names - fill.ready_nodes(kubectl):
             if time.monotonic() > deadline:
                 raise TestbedError(f"nodes do not get Ready: {', '.join(sorted(waiting))}; see their kubelets' logs")
             time.sleep(0.2)
@@ -165,13 +165,3 @@ def remove(layout: Layout) -> None:
 
 def _known(node: RealNode) -> FakeNode:
     return FakeNode(node.name, node.region, jurisdiction=node.jurisdiction, provider=node.provider)
-
-
-def _ready(kubectl: Kubectl) -> set[str]:
-    found = kubectl.items("nodes")
-    return {
-        node["metadata"]["name"]
-        for node in found
-        for condition in node.get("status", {}).get("conditions", ())
-        if condition["type"] == "Ready" and condition["status"] == "True"
-    }

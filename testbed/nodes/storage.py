@@ -7,7 +7,7 @@ from pathlib import Path
 from testbed.kubectl import Kubectl
 from testbed.nodes.layout import Layout
 from testbed.nodes.node import VOLUMES
-from testbed.objects import OWNED_LABEL, REGION_FACT, Object
+from testbed.objects import OWNED_LABEL, Object, volume
 
 _PER_REGION = 6
 _SIZE = "2Gi"
@@ -42,35 +42,21 @@ def top_up(kubectl: Kubectl, layout: Layout, folder: Path, manager: str) -> None
         manager: field manager of the volumes.
     """
     found = kubectl.items("persistentvolumes", "-l", f"{OWNED_LABEL}=real-volume")
-    used_up = [volume for volume in found if volume.get("status", {}).get("phase") in ("Released", "Failed")]
+    used_up = [one for one in found if one.get("status", {}).get("phase") in ("Released", "Failed")]
     if used_up:
-        kubectl("delete", "persistentvolume", "--wait=false", *(volume["metadata"]["name"] for volume in used_up))
+        kubectl("delete", "persistentvolume", "--wait=false", *(one["metadata"]["name"] for one in used_up))
     for region in layout.regions:
-        kept = [volume for volume in found if volume not in used_up and _region(volume) == region]
-        free = [volume for volume in kept if volume.get("status", {}).get("phase", "Pending") != "Bound"]
+        kept = [one for one in found if one not in used_up and _region(one) == region]
+        free = [one for one in kept if one.get("status", {}).get("phase", "Pending") != "Bound"]
         kubectl.apply(_volumes(region, max(0, _PER_REGION - len(free)), folder / "volumes" / region), manager)
 
 
-def _region(volume: Object) -> str:
-    return str(volume["spec"]["storageClassName"]).removeprefix("shared-")
+def _region(found: Object) -> str:
+    return str(found["spec"]["storageClassName"]).removeprefix("shared-")
 
 
 def _volumes(region: str, count: int, folder: Path) -> Iterator[Object]:
     for _ in range(count):
         name = f"{region}-shared-{secrets.token_hex(4)}"
         (folder / name).mkdir(mode=0o775, parents=True)
-        term = {"key": REGION_FACT, "operator": "In", "values": [region]}
-        yield {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": name, "labels": _REAL},
-            "spec": {
-                "capacity": {"storage": _SIZE},
-                "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
-                "persistentVolumeReclaimPolicy": "Retain",
-                "storageClassName": class_name(region),
-                "volumeMode": "Filesystem",
-                "local": {"path": f"{VOLUMES}/{name}"},
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}},
-            },
-        }
+        yield volume(name, _REAL, region, class_name(region), _SIZE, f"{VOLUMES}/{name}")
