@@ -33,7 +33,7 @@ class Request:
     @property
     def writes(self) -> bool:
         """Whether it was meant to change something."""
-        return self.verb not in ("get", "list", "watch", "head", "options")
+        return self.verb not in ("get", "list", "watch", "head", "options") and not self.resource.endswith("reviews")
 
 
 def position(log: Path) -> int:

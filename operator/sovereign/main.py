@@ -17,7 +17,7 @@ from sovereign.cluster.connection import ConnectionUnavailable, connect, remove_
 from sovereign.cluster.endpoints import AddressUnavailable
 from sovereign.logs import LogFormat, configure
 from sovereign.operator import Operator, Options
-from sovereign.plan.inventory import NetworkProbes, Settings
+from sovereign.plan.inventory import NetworkProbes, Settings, Subjects
 
 app = typer.Typer(
     name="sovereign-operator",
@@ -40,6 +40,14 @@ def version() -> None:
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _agents(text: str) -> tuple[str, ...]:
+    agents = _listed(text)
+    wrong = [agent for agent in agents if re.fullmatch(r"[a-z0-9-]+/[a-z0-9.-]+", agent) is None]
+    if wrong:
+        raise typer.BadParameter(f"--node-agents: {wrong[0]!r} is not a DaemonSet as namespace/name")
+    return agents
 
 
 def _seconds(flag: str, text: str) -> int:
@@ -72,6 +80,25 @@ def run(
     service_account: Annotated[
         str, typer.Option(envvar="SOVEREIGN_SERVICE_ACCOUNT", help="The operator's own service account.")
     ] = "sovereign-operator",
+    node_facts_users: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_NODE_FACTS_USERS", help="Users who may change the facts of nodes, comma-separated."
+        ),
+    ] = "",
+    node_facts_groups: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_NODE_FACTS_GROUPS", help="Groups that may change the facts of nodes, comma-separated."
+        ),
+    ] = "system:masters,kubeadm:cluster-admins",
+    node_agents: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_NODE_AGENTS",
+            help="DaemonSets, as namespace/name, whose pods dedicated nodes take, comma-separated.",
+        ),
+    ] = "",
     importer_image: Annotated[
         str,
         typer.Option(
@@ -147,6 +174,8 @@ def run(
         operator_namespace=namespace,
         operator_user=f"system:serviceaccount:{namespace}:{service_account}",
         system_namespaces=_listed(system_namespaces),
+        node_facts_writers=Subjects(_listed(node_facts_users), _listed(node_facts_groups)),
+        node_agents=_agents(node_agents),
         importer_image=importer_image,
         image_pull_secrets=_listed(image_pull_secrets),
         cluster_domain=cluster_domain,

@@ -125,7 +125,11 @@ class Operator:
                 logger.warning("The API server at %s does not answer yet: %s", self._connection.server, error)
                 await asyncio.sleep(CONNECT_RETRY)
         names = {resource["kind"] for resource in served["resources"]}
-        return msgspec.structs.replace(self._options.settings, mutating_admission=names.issuperset(MUTATING))
+        return msgspec.structs.replace(
+            self._options.settings,
+            mutating_admission=names.issuperset(MUTATING),
+            operator_user=await _own_user(client) or self._options.settings.operator_user,
+        )
 
     def _served(self, settings: Settings) -> list[Resource]:
         return [resource for resource in CHILDREN if settings.mutating_admission or resource.kind not in MUTATING]
@@ -217,6 +221,17 @@ def _children(client: Client, resource: Resource, dispatcher: Dispatcher) -> Ref
         selector=f"{LABEL_MANAGED_BY}={MANAGED_BY}",
         inherit=rows.inherit,
     )
+
+
+async def _own_user(client: Client) -> str:
+    """As whom the API server knows the operator, so that rules about others leave it alone; nothing where it does not tell."""
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = await client.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", review)
+    except ApiError as error:
+        logger.warning("The API server does not say who this is, so it is taken to be what was configured: %s", error)
+        return ""
+    return str(answer["status"]["userInfo"]["username"])
 
 
 async def _nothing(_: Key) -> None:

@@ -14,6 +14,12 @@
   value: {{ join "," .Values.workloads.imagePullSecrets | quote }}
 - name: SOVEREIGN_SYSTEM_NAMESPACES
   value: {{ join "," .Values.systemNamespaces | quote }}
+- name: SOVEREIGN_NODE_FACTS_USERS
+  value: {{ join "," .Values.nodeFacts.writers.users | quote }}
+- name: SOVEREIGN_NODE_FACTS_GROUPS
+  value: {{ join "," .Values.nodeFacts.writers.groups | quote }}
+- name: SOVEREIGN_NODE_AGENTS
+  value: {{ join "," .Values.nodeAgents | quote }}
 - name: SOVEREIGN_CLUSTER_DOMAIN
   value: {{ .Values.clusterDomain }}
 - name: SOVEREIGN_WORKERS

@@ -103,6 +103,23 @@ class Reason(StrEnum):
         "StaticPod"  #: a kubelet has a static pod for a governed namespace, which no rule of the API server stops
     )
     NODE_FACT_MISMATCH = "NodeFactMismatch"  #: a node's own region label contradicts its fact
+    IDENTITY_CHANGED = (
+        "IdentityChanged"  #: another machine has a node's name; its facts were withdrawn until they are set again
+    )
+    UNLAWFUL_POD = "UnlawfulPod"  #: a pod is there that the policy's rules would refuse
+    UNLAWFUL_OBJECT = (
+        "UnlawfulObject"  #: a Service, NetworkPolicy or claim is there that the policy's rules would refuse
+    )
+    DEDICATED_NODE = "DedicatedNode"  #: a pod of an ungoverned namespace is on a node dedicated to governed ones
+    IMAGE_MISMATCH = "ImageMismatch"  #: a container runs another image than its pod names
+    VOLUME_ELSEWHERE = "VolumeElsewhere"  #: a volume lies, or may lie, where no node is approved
+    SCALED_TO_ZERO = "ScaledToZero"  #: a pool was stopped because a pod of it stood where it may not
+    CANARY_ACCEPTED = "CanaryAccepted"  #: the API server accepted a request that a rule must refuse
+    CANARY_UNANSWERED = "CanaryUnanswered"  #: the API server did not say whether a rule refuses
+    FIELD_PRUNED = (
+        "FieldPruned"  #: the API server dropped a field that was written, so it is older than the operator needs
+    )
+    NAMESPACE_RELEASED = "NamespaceReleased"  #: a namespace lost the labels by which a policy governed it
 
 
 class Condition(Model):

@@ -18,6 +18,8 @@ FACT_DOMAIN: Final = "sovereignai.node-restriction.kubernetes.io"
 FACT_JURISDICTION: Final = f"{FACT_DOMAIN}/jurisdiction"
 FACT_REGION: Final = f"{FACT_DOMAIN}/region"
 FACT_PROVIDER: Final = f"{FACT_DOMAIN}/provider"
+FACT_IDENTITY: Final = f"{FACT_DOMAIN}/identity"
+"""Written by the operator: which machine the facts were set for."""
 
 
 def approved_label(policy: str) -> str:
@@ -42,6 +44,9 @@ LABEL_MODEL: Final = f"{GROUP}/model"
 LABEL_POOL: Final = f"{GROUP}/pool"
 LABEL_COMPLIANT: Final = f"{GROUP}/compliant"
 """On serving pods; the Service selects ``"true"``, the verifier removes it from a pod in the wrong place."""
+
+RESERVED_LABELS: Final = (LABEL_POOL, LABEL_MODEL, LABEL_COMPLIANT)
+"""Labels by which Services and NetworkPolicies know pods with weights; only the operator and what acts for it sets them."""
 
 MANAGED_BY: Final = "sovereign-operator"
 

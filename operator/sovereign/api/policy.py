@@ -76,16 +76,24 @@ Format = Literal["safetensors", "gguf"]
 class OnViolation(Model):
     """What is done about a pod that stands where it may not."""
 
-    action: Literal["Evict", "Report"] = Field(
+    action: Literal["Evict", "ScaleToZero", "Report"] = Field(
         default="Evict",
         description="Evict removes the pod (by eviction; by deletion when that is refused for as long as the grace period allows). "
-        "Report only reports it. Either way the pod leaves the endpoints of its Service at once. Default: Evict.",
+        "ScaleToZero does so too, and stops its whole pool until the pool's or the policy's spec changes. "
+        "Report only reports it. In every case the pod leaves the endpoints of its Service at once. Default: Evict.",
     )
     grace_period: Duration = Field(
         default="60s",
         description="How long an unlawful pod may take to be gone, as 60s, 5m or 1h: its eviction, the time in which a disruption "
         "budget may refuse that, and its own ending (terminationGracePeriodSeconds, which is shortened where it is longer). "
         "Default: 60s.",
+    )
+    max_concurrent: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="Pods of this policy that repair removes at once. It does not hold up pods of pools that were ready: "
+        "those served until now. Default: 10.",
     )
 
 
@@ -124,6 +132,11 @@ class Placement(Model):
                 )
             ]
         },
+    )
+    dedicated: bool = Field(
+        default=False,
+        description="Whether the approved nodes take only pods of the namespaces that this policy governs, besides the "
+        "installation's system namespaces and node agents. Default: false.",
     )
 
 
@@ -179,6 +192,13 @@ class Network(Model):
         "pool's own namespace.",
         json_schema_extra={"x-kubernetes-validations": [NOT_EMPTY]},
     )
+    service_types: list[Literal["NodePort", "LoadBalancer"]] = Field(
+        default=[],
+        max_length=2,
+        description="Types of Services that open a way in from outside the cluster, and may be used. Default: none, so that every "
+        "Service is a ClusterIP.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
 
 
 class Storage(Model):
@@ -189,6 +209,17 @@ class Storage(Model):
         max_length=32,
         description="Storage classes that claims may use. Default: any. Example: [fast-fr].",
         json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    snapshot_classes: list[ObjectName] = Field(
+        default=[],
+        max_length=32,
+        description="VolumeSnapshotClasses with which claims may be copied. Default: none. Example: [fast-fr].",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    require_topology: bool = Field(
+        default=False,
+        description="Whether a volume must say by its node affinity where it lies, as those of local and most block storage "
+        "do and NFS does not. Default: false.",
     )
 
 
@@ -255,6 +286,32 @@ class Licenses(Model):
     )
 
 
+Permission = Literal["Deny", "Allow"]
+
+
+class Access(Model):
+    """Ways into running pods. What is denied is denied to everybody, cluster administrators included."""
+
+    exec: Permission = Field(default="Deny", description="kubectl exec, attach and cp. Default: Deny.")
+    port_forward: Permission = Field(
+        default="Deny",
+        description="kubectl port-forward, and the API server's proxy to pods and Services. Default: Deny.",
+    )
+    ephemeral_containers: Permission = Field(
+        default="Deny", description="kubectl debug, which adds a container to a running pod. Default: Deny."
+    )
+    resize: Permission = Field(
+        default="Deny",
+        description="Changing CPU and memory of a running pod in place. Pods with weights are the operator's alone in any "
+        "case. Default: Deny.",
+    )
+    service_account_tokens: Permission = Field(
+        default="Deny",
+        description="kubectl create token, which takes a service account's identity out of its pod. Kubelets always may, for "
+        "the pods they run. Default: Deny.",
+    )
+
+
 class PolicySpec(Model):
     """What must hold in the selected namespaces."""
 
@@ -278,6 +335,7 @@ class PolicySpec(Model):
     images: Images = Field(default=Images(), description="Which images may run. Default: any registry, by digest.")
     models: Models = Field(default=Models(), description="Which weights may be loaded. Default: any source, by digest.")
     licenses: Licenses = Field(default=Licenses(), description="Which licences weights may be under. Default: any.")
+    access: Access = Field(default=Access(), description="Ways into running pods. Default: all denied.")
 
 
 class RejectedNode(Model):
@@ -295,10 +353,39 @@ class RejectedNode(Model):
     )
 
 
-class Violations(Model):
-    """Pods that stand where they may not."""
+class ViolatingWorkload(Model):
+    """Objects that a policy does not admit, by the workload they belong to and the rule they break."""
 
-    current: int = Field(default=0, ge=0, description="Pods that are in the wrong place now. Default: 0.")
+    kind: str = Field(max_length=64, description="Kind of the workload, or of the object itself where it has none.")
+    namespace: str = Field(default="", max_length=253, description="Its namespace. Default: none.")
+    name: str = Field(max_length=253, description="Its name.")
+    rule: str = Field(
+        max_length=128,
+        description="The rule that is broken, as the path of the policy's field or the name of its rules.",
+    )
+    count: int = Field(default=1, ge=0, description="How many of its pods break it now. Default: 1.")
+    message: str = Field(
+        default="", max_length=512, description="What is wrong with the first of them. Default: empty."
+    )
+    step: str = Field(
+        default="",
+        max_length=64,
+        description="What repair has come to: Reported, WouldEvict (in Audit), Waiting, Evicting, Deleting, ScaledToZero or "
+        "RepairBlocked. Default: empty.",
+    )
+
+
+class Violations(Model):
+    """What the policy does not admit, and is there."""
+
+    current: int = Field(default=0, ge=0, description="Violations now. Default: 0.")
+    total: int = Field(default=0, ge=0, description="Violations since the policy was made. Default: 0.")
+    workloads: list[ViolatingWorkload] = Field(
+        default=[],
+        max_length=20,
+        description="The first 20 workloads by namespace and name. In Audit: what Enforce would refuse or evict. Default: empty.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
 
 
 class PolicyStatus(Model):
@@ -330,7 +417,7 @@ class PolicyStatus(Model):
     )
     governed_namespaces: int = Field(default=0, ge=0, description="How many namespaces are governed. Default: 0.")
     violations: Violations = Field(
-        default=Violations(), description="Pods that stand where they may not. Default: none."
+        default=Violations(), description="What the policy does not admit, and is there. Default: none."
     )
     conditions: list[Condition] = Field(
         default=[],

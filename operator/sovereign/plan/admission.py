@@ -41,8 +41,16 @@ class _Scope:
             spec=spec,
         )
 
-    def constraints(self, resource_rules: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """``matchConstraints``: these resources in the governed namespaces."""
+    def constraints(self, resource_rules: Sequence[dict[str, Any]], *, everywhere: bool = False) -> dict[str, Any]:
+        """``matchConstraints``: these resources, in the governed namespaces or ``everywhere``."""
+        return {
+            "matchPolicy": "Equivalent",
+            "namespaceSelector": {} if everywhere else self._governed(),
+            "objectSelector": {},
+            "resourceRules": list(resource_rules),
+        }
+
+    def _governed(self) -> dict[str, Any]:
         selector = self.policy.spec.namespace_selector.to_dict()
         ungoverned = {
             "key": NAMESPACE_NAME,
@@ -50,12 +58,7 @@ class _Scope:
             "values": list(self.settings.ungoverned_namespaces),
         }
         selector["matchExpressions"] = [*selector.get("matchExpressions", []), ungoverned]
-        return {
-            "matchPolicy": "Equivalent",
-            "namespaceSelector": selector,
-            "objectSelector": {},
-            "resourceRules": list(resource_rules),
-        }
+        return selector
 
 
 def admission_objects(policy: Policy, approved: Collection[str], settings: Settings) -> tuple[Manifest, ...]:
@@ -81,7 +84,7 @@ def _validating(scope: _Scope, rules: Rules) -> tuple[Manifest, Manifest]:
     """A ValidatingAdmissionPolicy and its binding."""
     spec: dict[str, Any] = {
         "failurePolicy": "Fail",
-        "matchConstraints": scope.constraints(rules.resources),
+        "matchConstraints": scope.constraints(rules.resources, everywhere=rules.everywhere),
         "validations": [validation.to_dict() for validation in rules.validations],
     }
     if rules.conditions:

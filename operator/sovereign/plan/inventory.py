@@ -118,6 +118,13 @@ class NetworkProbes(msgspec.Struct, frozen=True):
         return self if self.targets and self.interval and self.timeout else None
 
 
+class Subjects(msgspec.Struct, frozen=True):
+    """Users and groups as the API server knows them."""
+
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
 class Settings(msgspec.Struct, frozen=True):
     """What the installation decides. The command line uses the defaults."""
 
@@ -125,6 +132,12 @@ class Settings(msgspec.Struct, frozen=True):
     operator_user: str = "system:serviceaccount:sovereign-system:sovereign-operator"
     system_namespaces: tuple[str, ...] = ("kube-system", "kube-public", "kube-node-lease")
     """Never governed, besides the operator's own."""
+    node_facts_writers: Subjects = Subjects(groups=("system:masters", "kubeadm:cluster-admins"))
+    """Who may change the facts of nodes, besides the operator."""
+    node_agents: tuple[str, ...] = ()
+    """DaemonSets, as ``namespace/name``, whose pods dedicated nodes take."""
+    canary_user: str = ""
+    """As whom the rules are tried; empty: they are not."""
     importer_image: str = ""
     image_pull_secrets: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"

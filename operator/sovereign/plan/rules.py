@@ -44,6 +44,8 @@ class Rules:
     variables: tuple[tuple[str, Cel], ...] = ()
     conditions: tuple[tuple[str, Cel], ...] = ()
     """What must hold for the rules to be asked at all."""
+    everywhere: bool = False
+    """Whether they are asked in all namespaces, and not in the governed ones alone. Objects without a namespace always are."""
 
 
 def resources(group: str, version: str, operations: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
