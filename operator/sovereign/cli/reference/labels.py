@@ -26,7 +26,8 @@ ON_NODES: Final[tuple[Row, ...]] = (
     (
         meta.FACT_IDENTITY,
         OPERATOR,
-        "Which machine the facts were set for, as hashes of its UID, providerID and systemUUID. On another machine the facts are withdrawn.",
+        "Which machine the facts were set for, as hashes of its UID, providerID and systemUUID. On another machine the facts "
+        "are withdrawn.",
     ),
     (
         meta.approved_label("<policy>"),
