@@ -209,6 +209,6 @@ def test_a_node_that_nothing_is_against_is_a_candidate_of_the_core(
     machines: list[tuple[str, str, int]], wanted: list[dict[str, Any]], own: dict[str, Any]
 ) -> None:
     snapshot = snapshot_of(machines, wanted, own)
-    item = planning.planned_pool(snapshot, snapshot.pools[0])
+    (item,) = planning.plan_all(snapshot).pools
     free = {node.name for node in snapshot.nodes or [] if against(node, item, None) is None}
     assert free == {node.name for node in gpus.candidates(item.lawful, item.pool)}

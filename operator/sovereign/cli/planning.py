@@ -64,6 +64,8 @@ def plan_all(snapshot: Snapshot) -> Planned:
     """The plan of every policy, model and pool of ``snapshot``, in the order of their names."""
     policies = sorted(snapshot.policies, key=lambda policy: policy.name)
     nodes = snapshot.nodes or []
+    namespaces = {pool.owner.namespace for pool in snapshot.pools}
+    governed = {namespace: _governed(snapshot, namespace) for namespace in namespaces}
     return Planned(
         snapshot,
         tuple(
@@ -72,7 +74,7 @@ def plan_all(snapshot: Snapshot) -> Planned:
         ),
         tuple(_planned_model(snapshot, snapshot.models[key]) for key in sorted(snapshot.models)),
         tuple(
-            planned_pool(snapshot, pool)
+            _planned_pool(snapshot, pool, *governed[pool.owner.namespace])
             for pool in sorted(snapshot.pools, key=lambda pool: (pool.owner.namespace, pool.owner.name))
         ),
         tuple(_notes(snapshot)),
@@ -100,11 +102,17 @@ def _planned_model(snapshot: Snapshot, model: SovereignModel) -> PlannedModel:
     return PlannedModel(model, governance, plan_model(model, governance, _settings(snapshot.settings, governance)))
 
 
-def planned_pool(snapshot: Snapshot, pool: InferencePool) -> PlannedPool:
-    """The plan of one pool, with its model imported."""
-    governance = governance_of(snapshot, pool.owner.namespace)
+def _governed(snapshot: Snapshot, namespace: str) -> tuple[Governance, tuple[Node, ...]]:
+    """The policies of a namespace and the nodes that all of them approve, by name."""
+    governance = governance_of(snapshot, namespace)
     nodes = sorted(snapshot.nodes or (), key=lambda node: node.name)
-    approved = lawful(nodes, governance) if governance.governed else []
+    return governance, tuple(lawful(nodes, governance)) if governance.governed else ()
+
+
+def _planned_pool(
+    snapshot: Snapshot, pool: InferencePool, governance: Governance, approved: tuple[Node, ...]
+) -> PlannedPool:
+    """The plan of one pool, with its model imported."""
     model = snapshot.models.get((pool.owner.namespace, pool.spec.model_ref.name))
     runtime = snapshot.runtimes.get(pool.spec.runtime.name)
     status = snapshot.statuses.get(("InferencePool", pool.owner.namespace, pool.owner.name), {})
@@ -117,7 +125,7 @@ def planned_pool(snapshot: Snapshot, pool: InferencePool) -> PlannedPool:
         snapshot.settings,
         previous_gpus=(status.get("sizing") or {}).get("gpus"),
     )
-    return PlannedPool(pool, governance, tuple(approved), plan, model is not None and model.artifact is None)
+    return PlannedPool(pool, governance, approved, plan, model is not None and model.artifact is None)
 
 
 def imported(model: SovereignModel) -> SovereignModel:

@@ -1,0 +1,66 @@
+"""A stock kopf operator that makes the same children: create, update, resume and delete handlers, with a status.
+
+kopf as its documentation shows it, with its defaults; the children go through the same client as ours, which is faster than
+what such operators use. ``python -m bench.arms.stock``.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import kopf
+
+from bench.arms import bodies
+from sovereign.api.meta import FIELD_MANAGER
+from sovereign.cluster.client import APPLY, Client
+from sovereign.cluster.connection import from_kubeconfig
+from sovereign.cluster.resources import BY_KIND
+
+GROUP, VERSION = "sovereignai.io", "v1alpha1"
+_READY = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "Ready",
+    "message": "",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
+
+
+@kopf.on.startup()
+async def connect(memo: kopf.Memo, **_: Any) -> None:
+    """One client for all handlers."""
+    memo.client = await Client(from_kubeconfig(Path(os.environ["KUBECONFIG"])), "bench-stock/1").__aenter__()
+
+
+@kopf.on.create(GROUP, VERSION, "inferencepools")
+@kopf.on.update(GROUP, VERSION, "inferencepools")
+@kopf.on.resume(GROUP, VERSION, "inferencepools")
+async def pool(memo: kopf.Memo, name: str, namespace: str, uid: str, patch: kopf.Patch, **_: Any) -> None:
+    """Apply the children of a pool, and say so in its status."""
+    for child in bodies.children(namespace, name, uid):
+        path = BY_KIND[child["kind"]].path(namespace, child["metadata"]["name"])
+        await memo.client.patch(path, child, kind=APPLY, params={"fieldManager": FIELD_MANAGER, "force": "true"})
+    patch.status["conditions"] = [_READY]
+
+
+@kopf.on.create(GROUP, VERSION, "sovereignmodels")
+@kopf.on.update(GROUP, VERSION, "sovereignmodels")
+@kopf.on.resume(GROUP, VERSION, "sovereignmodels")
+async def model(patch: kopf.Patch, **_: Any) -> None:
+    """A model whose weights are there has no children; its status says so."""
+    patch.status["conditions"] = [_READY]
+
+
+@kopf.on.delete(GROUP, VERSION, "inferencepools", optional=True)
+async def gone(**_: Any) -> None:
+    """Owner references do the rest."""
+
+
+def main() -> None:
+    """Run until a signal."""
+    asyncio.run(kopf.operator(standalone=True, clusterwide=True))
+
+
+if __name__ == "__main__":
+    main()
