@@ -185,7 +185,7 @@ class Ground:
 @contextmanager
 def ground(name: str, **options: Any) -> Iterator[Ground]:
     """A control plane with the chart installed, and no operator; taken down at the end."""
-    cluster = Cluster.up(name, provider="binaries", **options)
+    cluster = Cluster.up(f"{name}-{os.getpid()}", provider="binaries", **options)
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             values = sync.CHART / "ci" / "digest-values.yaml"
