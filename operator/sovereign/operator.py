@@ -24,7 +24,18 @@ from sovereign.cluster.lease import Lease
 from sovereign.cluster.listener import listen
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.reflector import Reflector
-from sovereign.cluster.resources import CHILDREN, MUTATING, NAMESPACES, NODES, OURS, PODS, Resource
+from sovereign.cluster.resources import (
+    BY_KIND,
+    CHILDREN,
+    ENDPOINT_SLICES,
+    MUTATING,
+    NAMESPACES,
+    NODES,
+    OURS,
+    PODS,
+    VOLUMES,
+    Resource,
+)
 from sovereign.cluster.rows import Child, Pod
 from sovereign.controllers.context import Context
 from sovereign.controllers.dispatch import Dispatcher
@@ -37,6 +48,8 @@ from sovereign.controllers.repair import PodRepair
 from sovereign.controllers.static_pods import watch_events
 from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, RUNTIME, Store
 from sovereign.plan.inventory import Node, Settings
+from sovereign.residency.others import CONTROLLERS_SLICES, Other, other
+from sovereign.residency.volumes import Volume, volume
 
 logger = logging.getLogger(__name__)
 CONNECT_RETRY: Final = 2.0
@@ -85,6 +98,8 @@ class Operator:
         dispatcher = Dispatcher(store, queue)
         caches = {resource.kind: _children(client, resource, dispatcher) for resource in self._served(settings)}
         pods: Reflector[Pod] = Reflector(client, PODS, rows.pod, dispatcher.pod)
+        volumes: Reflector[Volume] = Reflector(client, VOLUMES, volume, dispatcher.volume)
+        others = [_others(client, resource, selector, dispatcher) for resource, selector in _OTHERS]
         context = Context(client, store, caches, queue, Events(client), settings, dispatcher.vanished)
         lease = Lease(client, settings.operator_namespace, self._options.lease_name, self._options.identity)
         metrics.LEADING.labels(self._options.lease_name).set_function(lambda: float(lease.leading.is_set()))
@@ -93,8 +108,12 @@ class Operator:
         tasks = [
             kopf_task,
             asyncio.create_task(pods.run(), name="pods"),
+            asyncio.create_task(volumes.run(), name="volumes"),
+            *(asyncio.create_task(cache.run(), name=f"others' {cache.resource.plural}") for cache in others),
             *(asyncio.create_task(cache.run(), name=kind) for kind, cache in caches.items()),
-            asyncio.create_task(self._lead(context, dispatcher, lease, [pods, *caches.values()], ready), name="lead"),
+            asyncio.create_task(
+                self._lead(context, dispatcher, lease, [pods, volumes, *others, *caches.values()], ready), name="lead"
+            ),
         ]
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -220,6 +239,20 @@ def _children(client: Client, resource: Resource, dispatcher: Dispatcher) -> Ref
         dispatcher.child,
         selector=f"{LABEL_MANAGED_BY}={MANAGED_BY}",
         inherit=rows.inherit,
+    )
+
+
+_OTHERS: Final = (
+    (BY_KIND["NetworkPolicy"], f"{LABEL_MANAGED_BY}!={MANAGED_BY}"),
+    (BY_KIND["Service"], f"{LABEL_MANAGED_BY}!={MANAGED_BY}"),
+    (ENDPOINT_SLICES, CONTROLLERS_SLICES),
+)
+"""What others make and policies may refuse, by selectors that leave out what is cached already, or changes all the time."""
+
+
+def _others(client: Client, resource: Resource, selector: str, dispatcher: Dispatcher) -> Reflector[Other]:
+    return Reflector(
+        client, resource, lambda manifest: other(manifest, resource.kind), dispatcher.other, selector=selector
     )
 
 

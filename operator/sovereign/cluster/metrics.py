@@ -44,6 +44,12 @@ APPROVED_NODES: Final = Gauge(
     "sovereign_approved_nodes", "Nodes that a policy approves.", ["policy"], registry=REGISTRY
 )
 VIOLATIONS: Final = Gauge("sovereign_violations", "Pods that stand where they may not.", ["policy"], registry=REGISTRY)
+UNLAWFUL_OBJECTS: Final = Gauge(
+    "sovereign_unlawful_objects",
+    "Objects besides pods that are there and that a policy's rules would refuse, by kind.",
+    ["policy", "kind"],
+    registry=REGISTRY,
+)
 STATIC_PODS: Final = Gauge(
     "sovereign_static_pods",
     "Static pods in a policy's namespaces, by their mirror pods and by what kubelets said while the API server keeps it "

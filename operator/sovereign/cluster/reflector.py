@@ -44,7 +44,8 @@ class Reflector(Generic[R]):
     """The rows of a collection by (namespace, name).
 
     ``changed(old, new)`` is called for each difference: ``old`` is None for a new object, ``new`` is None for one that is gone.
-    ``decode`` returns None for what is not kept. ``inherit(old, new)`` may carry over what is known of an object to its next row.
+    ``decode`` returns None for what is not kept, or not kept any more. ``inherit(old, new)`` may carry over what is known of an object
+    to its next row.
     """
 
     def __init__(
@@ -157,10 +158,15 @@ class Reflector(Generic[R]):
     def _take(self, event: dict[str, Any]) -> None:
         match event["type"]:
             case "ADDED" | "MODIFIED":
-                self._take_in(event["object"])
+                if self._take_in(event["object"]) is None:
+                    self._remove(_name(event["object"]))
             case "DELETED":
-                metadata = event["object"]["metadata"]
-                self._remove((metadata.get("namespace", ""), metadata["name"]))
+                self._remove(_name(event["object"]))
+
+
+def _name(manifest: dict[str, Any]) -> Name:
+    metadata = manifest["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
 
 
 def _backoff(failures: int) -> float:

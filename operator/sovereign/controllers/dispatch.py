@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.rows import Child, Pod
 from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, Store, decode
 from sovereign.plan.inventory import Node
+from sovereign.residency.others import Other, judge, other
 from sovereign.residency.static_pods import Sighting
+from sovereign.residency.unlawful import Found
+from sovereign.residency.volumes import Volume
 
 GATHER = 2.0
 """Seconds in which a kubelet may say more about a static pod before it is told."""
@@ -28,6 +33,8 @@ class Dispatcher:
             self._queue.add(key)
         for pod in self._store.pods.values():
             self._verify(pod)
+        for namespace in {*self._store.volumes.held_in(), *self._store.others.namespaces()}:
+            self._objects_in(namespace)
 
     # --- our kinds ----------------------------------------------------------------------------------
 
@@ -78,12 +85,20 @@ class Dispatcher:
             self._queue.add(key)
         for place in self._store.pods_by_namespace.get(namespace, ()):
             self._verify(self._store.pods[place])
+        self._objects_in(namespace)
+
+    def _objects_in(self, namespace: str) -> None:
+        for volume in self._store.volumes.within([namespace]):
+            self._on_claim(volume)
+        for row in self._store.others.within(namespace):
+            self._judge(row)
 
     # --- nodes and namespaces -----------------------------------------------------------------------
 
     def node(self, deleted: bool, body: Mapping[str, Any]) -> None:
         """A node was seen, or is gone. Heartbeats end here."""
         node = Node.from_manifest(body)
+        before = self._store.nodes.get(node.name)
         changed = self._store.drop_node(node.name) if deleted else self._store.put_node(node)
         if changed is None:
             return
@@ -94,6 +109,7 @@ class Dispatcher:
         for namespace in {name for policy in concerned for name in self._store.governed_namespaces(policy)}:
             for key in self._store.in_namespace(namespace, POOL):
                 self._queue.add(key)
+        self._volumes_of(before, None if deleted else node, approval_changed=bool(changed))
 
     def namespace(self, deleted: bool, body: Mapping[str, Any]) -> None:
         """A namespace was seen, or is gone."""
@@ -107,6 +123,70 @@ class Dispatcher:
             return
         self._policies()
         self._everything_in(name)
+
+    # --- volumes ------------------------------------------------------------------------------------
+
+    def volume(self, old: Volume | None, new: Volume | None) -> None:
+        """A PersistentVolume was bound, changed or let go."""
+        if not self._store.volumes.put(old, new):
+            return
+        if old is not None and (new is None or new.uid != old.uid):
+            self._count(self._store.unlawful.drop(old.uid))
+        for volume in (old, new):
+            if volume is not None and self._store.governance(volume.claim_namespace).governed:
+                self._on_claim(volume)
+
+    def _volumes_of(self, old: Node | None, new: Node | None, *, approval_changed: bool) -> None:
+        """A node appeared, changed or went, from which volumes may be reached."""
+        if old is not None and new is not None and old.labels == new.labels:
+            return
+        volumes = self._store.volumes
+        governed = [name for name in volumes.held_in() if self._store.governance(name).governed]
+        moved = old is not None and new is not None and (old.region, old.jurisdiction) != (new.region, new.jurisdiction)
+        for volume in volumes.touched(governed, old, new, judged=approval_changed or moved):
+            self._on_claim(volume)
+
+    def _on_claim(self, volume: Volume) -> None:
+        """Judge a volume; look at the models whose weights lie on it, and at what serves them."""
+        volumes, namespace = self._store.volumes, volume.claim_namespace
+        if volume in volumes.of(namespace, volume.claim):
+            found = Found(namespace, "PersistentVolumeClaim", volume.claim, ())
+            breaches = volumes.breaches(volume, self._store.governance(namespace))
+            self._count(self._store.unlawful.put(volume.uid, found._replace(breaches=breaches)))
+        for model in self._store.models_on(volume.claim_namespace, volume.claim):
+            self._queue.add(model)
+            self._pools_of_model(model)
+
+    # --- what others made ---------------------------------------------------------------------------
+
+    def other(self, old: Other | None, new: Other | None) -> None:
+        """A Service, EndpointSlice or NetworkPolicy of somebody else became suspicious, changed or ceased to be."""
+        row = new or old
+        if row is not None:
+            self._take_other(row.kind, row.namespace, row.name, new)
+
+    def _take_other(self, kind: str, namespace: str, name: str, row: Other | None) -> None:
+        known = self._store.others.put(kind, namespace, name, row)
+        if known is not None and (row is None or row.uid != known.uid):
+            self._told_of(known, self._store.unlawful.drop(known.uid))
+        if row is not None:
+            self._judge(row)
+
+    def _judge(self, row: Other) -> None:
+        governance = self._store.governance(row.namespace)
+        breaches = tuple(breach for policy in governance.policies if (breach := judge(row, policy)) is not None)
+        found = Found(row.namespace, row.kind, row.name, breaches)
+        self._told_of(row, self._store.unlawful.put(row.uid, found))
+
+    def _told_of(self, row: Other, policies: set[str]) -> None:
+        self._count(policies)
+        if policies:
+            for key in self._store.in_namespace(row.namespace, POOL):
+                self._queue.add(key)
+
+    def _count(self, policies: set[str]) -> None:
+        for policy in policies:
+            self._queue.add(Key(POLICY, "", policy))
 
     # --- pods and children --------------------------------------------------------------------------
 
@@ -157,6 +237,9 @@ class Dispatcher:
     def child(self, old: Child | None, new: Child | None) -> None:
         """A child changed."""
         owner = self._store.put_child(old, new)
+        row = new or old
+        if row is not None:
+            self._pretender(row, owner, gone=new is None)
         if owner is None:
             return
         if old is not None and new is not None and _settled(old, new):
@@ -166,6 +249,19 @@ class Dispatcher:
             self._queue.add_after(owner, 0.2)
         else:
             self._queue.add(owner)
+
+    def _pretender(self, row: Child, owner: Key | None, *, gone: bool) -> None:
+        """What carries the operator's label and has no owner that is there may be anybody's, and is judged as such."""
+        if row.kind not in ("NetworkPolicy", "Service"):
+            return
+        owned = row.owner is not None and row.owner.uid and row.owner.kind in (POLICY, MODEL, POOL)
+        content = None
+        if not gone and row.live is not None and not owned and owner not in self._store.objects:
+            manifest = orjson.loads(row.live)
+            manifest["metadata"] |= {"uid": row.uid, "resourceVersion": row.version}
+            content = other(manifest, row.kind)
+        if content is not None or self._store.others.known(row.kind, row.namespace, row.name):
+            self._take_other(row.kind, row.namespace, row.name, content)
 
     def _add_known(self, key: Key) -> None:
         if key in self._store.objects:

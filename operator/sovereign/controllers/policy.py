@@ -14,6 +14,7 @@ from sovereign.controllers import children
 from sovereign.controllers.context import Context, Outcome, Retry
 from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
+from sovereign.controllers.unlawful import UnlawfulReport, shown
 from sovereign.plan.inventory import Node, Policy
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from sovereign.plan.verdict import Verdict
@@ -34,6 +35,7 @@ class PolicyController:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._static_pods = StaticPodReport(context)
+        self._unlawful = UnlawfulReport(context)
 
     async def reconcile(self, key: Key) -> Outcome:
         """Write the gate first, then the labels by which pods find through it, then the status."""
@@ -61,6 +63,7 @@ class PolicyController:
         later = await children.write_status(context, item, self._content(key.name, plan), conditions)
         self._measure(key.name, plan, conditions)
         self._static_pods.look(item)
+        self._unlawful.look(item)
         return Retry(failure.message) if failure is not None else later
 
     async def _clean_up(self, name: str) -> None:
@@ -69,6 +72,7 @@ class PolicyController:
         labelled = tuple(node.name for node in self._context.store.nodes.values() if label in node.labels)
         await self._label(label, labelled, None)
         self._static_pods.forget(name)
+        self._unlawful.forget(name)
         for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT, metrics.STATIC_PODS):
             if (name,) in metric._metrics:  # noqa: SLF001 - the client has no public test for a label
                 metric.remove(name)
@@ -113,11 +117,13 @@ class PolicyController:
             ],
             "namespaces": list(plan.namespaces[:_NAMESPACES_SHOWN]),
             "governedNamespaces": len(plan.namespaces),
-            "violations": {"current": self._violations(name)},
+            "violations": {"current": self._violations(name), "workloads": shown(self._context.store, name)},
         }
 
     def _violations(self, name: str) -> int:
-        return sum(name in violation.policies for violation in self._context.store.violations.values())
+        store = self._context.store
+        pods = sum(name in violation.policies for violation in store.violations.values())
+        return pods + len({found[:3] for found, _ in store.unlawful.of(name)})
 
     def _conditions(self, item: Object, policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> list[Condition]:
         problem = failure or next((v for v in plan.verdicts if v.reason is not Reason.NO_APPROVED_NODE), None)

@@ -73,9 +73,8 @@ class PoolController:
             previous_gpus=sizing.get("gpus"),
         )
         failure: Verdict | None = None
-        if plan.children:
-            keep = _WORKLOAD if plan.waiting is not None else ()
-            failure = await children.bring_about(context, item, plan.children, keep=keep)
+        if plan.children or plan.stopped is not None:
+            failure = await children.bring_about(context, item, plan.children, keep=self._kept(plan))
         pods = context.store.pods_of(key)
         network = network_of(context, self._prober, item, pods, nodes if plan.children else None)
         conditions = self._conditions(item, plan, governance, pods, failure, network)
@@ -85,6 +84,13 @@ class PoolController:
         if failure is not None:
             return Retry(failure.message)
         return later if later is not None or network.seconds is None else Later(network.seconds)
+
+    def _kept(self, plan: PoolPlan) -> tuple[str, ...]:
+        """Kinds of children that stay although they are not planned."""
+        if plan.stopped is not None:
+            # What runs ends, whatever else stands in the way of the pool.
+            return () if plan.children else tuple(kind for kind in self._context.caches if kind not in _WORKLOAD)
+        return _WORKLOAD if plan.waiting is not None else ()
 
     async def _invalid(self, item: Object) -> None:
         """Report what cannot be understood; what runs is left as it is."""
@@ -99,7 +105,7 @@ class PoolController:
         found = self._context.store.objects.get(Key(MODEL, key.namespace, item.spec.model_ref.name))
         if found is None or found.spec is None:
             return None
-        return model.snapshot(found, self._context.caches)
+        return model.snapshot(found, self._context)
 
     def _runtime(self, item: Object) -> Runtime | None:
         name = item.spec.runtime.name
@@ -161,7 +167,7 @@ class PoolController:
         blocking = plan.blocking or failure
         violations = self._violations(pods)
         available = self._available(item, plan, governance, pods)
-        result = [_ready(item, blocking, plan.waiting, violations, available)]
+        result = [_ready(item, blocking, plan.stopped or plan.waiting, violations, available)]
         if blocking is not None:
             result.append(condition(STALLED, True, blocking.reason, blocking.message))
         elif result[0]["status"] != "True":
@@ -176,6 +182,8 @@ class PoolController:
     def _available(self, item: Object, plan: PoolPlan, governance: Governance, pods: Sequence[Pod]) -> Condition:
         if item.spec.suspend:
             return condition(AVAILABLE, False, Reason.SUSPENDED, "spec.suspend is true")
+        if plan.stopped is not None:
+            return condition(AVAILABLE, False, plan.stopped.reason, f"stopped: {plan.stopped.message}")
         state = self._deployment(item)
         wanted = plan.replicas if plan.replicas is not None else max(state.replicas if state else 0, 1)
         if wanted == 0:

@@ -13,9 +13,13 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import PROBE_KIND, Child, Pod
 from sovereign.plan.governance import Governance, govern
 from sovereign.plan.inventory import Node, Owner, Policy, Settings
+from sovereign.plan.model import claim_of
 from sovereign.plan.placement import rejection
+from sovereign.residency.others import Others
 from sovereign.residency.static_pods import StaticPods
+from sovereign.residency.unlawful import Unlawful
 from sovereign.residency.verdicts import Violation, judge
+from sovereign.residency.volumes import Volumes
 
 POLICY: Final = "SovereigntyPolicy"
 MODEL: Final = "SovereignModel"
@@ -109,6 +113,10 @@ class Store:
         self.violations: dict[str, Violation] = {}
         """By pod UID."""
         self.static_pods = StaticPods()
+        self.volumes = Volumes(self.nodes, self.approved)
+        self.others = Others()
+        self.unlawful = Unlawful()
+        """Objects besides pods that break rules."""
         self.pods: dict[tuple[str, str], Pod] = {}
         self.pods_by_node: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         self.pods_by_namespace: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -175,6 +183,11 @@ class Store:
         pools = ((key, self.objects[key].spec) for key in self.in_namespace(model.namespace, POOL))
         return [key for key, spec in pools if spec is not None and spec.model_ref.name == model.name]
 
+    def models_on(self, namespace: str, claim: str) -> list[Key]:
+        """The models whose weights lie on a claim."""
+        models = ((key, self.objects[key].spec) for key in self.in_namespace(namespace, MODEL))
+        return [key for key, spec in models if spec is not None and claim_of(key.name, spec) == claim]
+
     # --- namespaces and nodes -----------------------------------------------------------------------
 
     def put_namespace(self, name: str, labels: dict[str, str]) -> bool:
@@ -213,12 +226,15 @@ class Store:
         if known == node:
             return None
         self.nodes[node.name] = node
+        self.volumes.reach.node(known, node)
         return self._rejudge(node.name, node)
 
     def drop_node(self, name: str) -> set[str] | None:
         """Forget a node; the policies that had approved it, or None when it was not known."""
-        if self.nodes.pop(name, None) is None:
+        known = self.nodes.pop(name, None)
+        if known is None:
             return None
+        self.volumes.reach.node(known, None)
         return self._rejudge(name, None)
 
     def _rejudge(self, name: str, node: Node | None) -> set[str]:

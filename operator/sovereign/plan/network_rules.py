@@ -25,7 +25,8 @@ _POLICIES: Final = resources(*_GROUP, ["CREATE", "UPDATE"], ["networkpolicies"])
 _PODS: Final = resources("", "v1", ["UPDATE"], ["pods"])
 _DENIES: Final = resources(*_GROUP, ["CREATE", "UPDATE", "DELETE"], ["networkpolicies"])
 
-_DNS_PORT: Final = 53
+DNS_PORT: Final = 53
+"""Of DNS, the one port on which it may be asked."""
 _GRANTS_SHOWN: Final = 3
 
 _NAME: Final = code("object.metadata.?name.orValue('')")
@@ -87,7 +88,7 @@ def openings(policy: Policy) -> tuple[Opening, ...]:
     resolvers = grants.collapse(ip_network(cidr) for cidr in network.dns.resolvers)
     every = [
         *(Opening(*grant, ("TCP",)) for grant in grants.of(network.egress) if grant.network.prefixlen),
-        *(Opening(resolver, (_DNS_PORT,), ("TCP", "UDP")) for resolver in resolvers),
+        *(Opening(resolver, (DNS_PORT,), ("TCP", "UDP")) for resolver in resolvers),
     ]
     return tuple(opening for opening in every if grants.ip_block(opening.network) is not None)
 
@@ -332,4 +333,4 @@ def _wrong(condition: Cel, whose: str, what: str, found: Cel | None = None, advi
     return Validation(condition, f"{whose}the NetworkPolicy {what}{advice}", explanation)
 
 
-__all__ = ["Opening", "network_rules", "openings"]
+__all__ = ["DNS_PORT", "Opening", "network_rules", "openings"]
