@@ -44,6 +44,7 @@ from sovereign.controllers.model import ModelController
 from sovereign.controllers.policy import PolicyController
 from sovereign.controllers.pool import PoolController
 from sovereign.controllers.probe import Prober
+from sovereign.controllers.read_back import Schemas
 from sovereign.controllers.repair import PodRepair
 from sovereign.controllers.static_pods import watch_events
 from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, RUNTIME, Store
@@ -183,6 +184,8 @@ class Operator:
         await ready.wait()
         self._take_signals()
         await asyncio.gather(*(cache.synced.wait() for cache in caches))
+        schemas = Schemas(context)
+        await schemas.look()
         await self._first_look(context, dispatcher)
         self._synced.set()
         logger.info("Caches are synced after %.1f s", time.monotonic() - started)
@@ -202,6 +205,7 @@ class Operator:
             working = [
                 asyncio.create_task(engine.run(), name="workers"),
                 asyncio.create_task(watch_events(context, dispatcher), name="static pods"),
+                asyncio.create_task(schemas.run(), name="schemas"),
             ]
             try:
                 await asyncio.wait([*working, election], return_when=asyncio.FIRST_COMPLETED)

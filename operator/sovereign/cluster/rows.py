@@ -90,7 +90,11 @@ class Child(msgspec.Struct):
     replicas: int | None = None
     """spec.replicas where the operator owns it, so that it would be reset if it were no longer applied."""
     agreed: tuple[bytes, bytes] | None = None
-    """(hash of the wanted manifest, digest) that were found to agree."""
+    """(hash of the wanted manifest, digest) that were found to agree, or of which one was the API server's answer to the other."""
+    pruned: str = ""
+    """The field that the API server did not store as it was written, the last time; nothing where it stored all."""
+    written_at: float = 0.0
+    """When that was found, by the monotonic clock."""
 
 
 class Pod(msgspec.Struct, frozen=True):
@@ -299,3 +303,4 @@ def inherit(old: Child, new: Child) -> None:
     new.agreed = old.agreed
     if new.agreed is not None and new.agreed[1] == new.digest and not new.foreign:
         new.live = None
+        new.pruned, new.written_at = old.pruned, old.written_at

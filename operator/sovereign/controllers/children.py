@@ -11,7 +11,8 @@ from sovereign.cluster.client import ApiError
 from sovereign.cluster.metrics import DRIFT
 from sovereign.cluster.queue import Key
 from sovereign.cluster.resources import BY_KIND
-from sovereign.controllers.context import Context, Later
+from sovereign.controllers import read_back
+from sovereign.controllers.context import Context, Later, Outcome, Retry
 from sovereign.controllers.store import Object
 from sovereign.plan.verdict import Verdict
 
@@ -71,7 +72,24 @@ def _failure(desired: Sequence[dict[str, Any]], results: Sequence[object]) -> Ve
             return Verdict(False, "children", Reason.APPLY_FAILED, f"{where}: {result.message or result.reason}")
         if isinstance(result, BaseException):
             raise result
-    return None
+    return next(
+        (_not_stored(result) for result in results if isinstance(result, apply.Written) and result.pruned), None
+    )
+
+
+def _not_stored(written: apply.Written) -> Verdict:
+    message = (
+        f"{written.kind} {written.name}: the API server did not store {written.pruned} as it was written; it is older than the operator "
+        "needs, or an admission policy or webhook changes what the operator writes"
+    )
+    return Verdict(False, "children", Reason.FIELD_PRUNED, message, written.pruned)
+
+
+def outcome(failure: Verdict | None, later: Outcome) -> Outcome:
+    """When to look again after children were brought about: what the API server does not store, it will not at once."""
+    if failure is None:
+        return later
+    return Later(apply.PRUNED_AGAIN) if failure.reason is Reason.FIELD_PRUNED else Retry(failure.message)
 
 
 async def _prune(context: Context, owner: Key, desired: Sequence[dict[str, Any]], keep: Sequence[str]) -> None:
@@ -120,9 +138,10 @@ async def write_status(
     While only numbers and words change, and no condition turns, one write a second is enough: a rollout of many replicas would
     otherwise cost a write for each. The caller passes the returned delay on.
     """
+    conditions = read_back.with_pruned(context.store, item, conditions)
     new = status.with_conditions(item.status, item.owner.generation, conditions, content)
     patch = status.changes(item.status, new)
-    if not patch:
+    if not patch or read_back.answered(item, new):
         return None
     left = item.written_at + PAUSE - time.monotonic()
     if left > 0 and not status.turned(item.status, new):
@@ -139,6 +158,7 @@ async def write_status(
     if known is not None and known.owner.uid == body["metadata"]["uid"]:
         known.written_at = time.monotonic()
         known.status = body.get("status") or {}
+        read_back.compare(context, known, new)
         if body["metadata"].get("generation", 0) == known.owner.generation:
             known.version = max(known.version, int(body["metadata"]["resourceVersion"]))
     return None

@@ -19,7 +19,7 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import JobState
 from sovereign.cluster.status import Condition, now
 from sovereign.controllers import children
-from sovereign.controllers.context import Context, Outcome, Retry
+from sovereign.controllers.context import Context, Outcome
 from sovereign.controllers.model_status import Import, conditions_of, invalid, placement_verified
 from sovereign.controllers.store import Object
 from sovereign.plan import names
@@ -130,7 +130,7 @@ class ModelController:
         if artifact != model.artifact:
             for pool in context.store.pools_of(item.key):
                 context.queue.add(pool)
-        return Retry(failure.message) if failure is not None else later
+        return children.outcome(failure, later)
 
     async def _write(self, item: Object, conditions: list[Condition], content: dict[str, Any] | None) -> Outcome:
         kept = {name: value for name, value in item.status.items() if name in _KEPT_STATUS}

@@ -11,7 +11,7 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.resources import NODES
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children
-from sovereign.controllers.context import Context, Outcome, Retry
+from sovereign.controllers.context import Context, Outcome
 from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
 from sovereign.controllers.unlawful import UnlawfulReport, shown
@@ -64,7 +64,7 @@ class PolicyController:
         self._measure(key.name, plan, conditions)
         self._static_pods.look(item)
         self._unlawful.look(item)
-        return Retry(failure.message) if failure is not None else later
+        return children.outcome(failure, later)
 
     async def _clean_up(self, name: str) -> None:
         """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""

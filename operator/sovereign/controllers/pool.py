@@ -18,7 +18,7 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import DeploymentState, Pod
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children, model
-from sovereign.controllers.context import Context, Later, Outcome, Retry
+from sovereign.controllers.context import Context, Later, Outcome
 from sovereign.controllers.network import Network, network_of
 from sovereign.controllers.probe import Prober
 from sovereign.controllers.store import MODEL, RUNTIME, Object
@@ -82,7 +82,7 @@ class PoolController:
         later = await children.write_status(context, item, content, conditions)
         self._announce(item, conditions)
         if failure is not None:
-            return Retry(failure.message)
+            return children.outcome(failure, later)
         return later if later is not None or network.seconds is None else Later(network.seconds)
 
     def _kept(self, plan: PoolPlan) -> tuple[str, ...]:

@@ -43,6 +43,8 @@ class Object(msgspec.Struct):
     deleting: bool
     written_at: float = 0.0
     """When its status was last written, by the monotonic clock."""
+    answer: tuple[dict[str, Any], dict[str, Any]] | None = None
+    """The status that was written last and the one that the API server stored, where they differ."""
 
     @property
     def key(self) -> Key:
@@ -112,6 +114,8 @@ class Store:
         self.approved: dict[str, set[str]] = {}
         self.violations: dict[str, Violation] = {}
         """By pod UID."""
+        self.lacking: dict[str, tuple[str, ...]] = {}
+        """By kind of ours: fields that the installed CRD does not have, and the API server therefore drops."""
         self.static_pods = StaticPods()
         self.volumes = Volumes(self.nodes, self.approved)
         self.others = Others()
@@ -135,7 +139,7 @@ class Store:
         if known is not None and known.owner.uid == item.owner.uid and known.version >= item.version:
             return False
         if known is not None:
-            item.written_at = known.written_at
+            item.written_at, item.answer = known.written_at, known.answer
         self.objects[key] = item
         if item.owner.kind == POLICY:
             self._put_policy(item)
