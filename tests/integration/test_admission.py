@@ -59,7 +59,8 @@ def governed(api: Api, kubectl: Kubectl, request: pytest.FixtureRequest) -> Iter
     _may_bind_and_debug(api, name, tenant.user)
     old = pod(name, "old", containers=[container("docker.io/library/nginx:1")], nodeSelector={"no": "node"})
     assert api.create(old).ok
-    enforcement = enforce(api, make_policy(api, name), name, settings(api))
+    policy = make_policy(api, name, access={"ephemeralContainers": "Allow"})
+    enforcement = enforce(api, policy, name, settings(api))
     yield Governed(enforcement, tenant, name)
     enforcement.remove()
     kubectl("delete", "namespace", name, "--wait")

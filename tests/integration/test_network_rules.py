@@ -1,6 +1,5 @@
 """NetworkPolicies that would open a governed namespace, tried by its tenant and its administrator on a real API server."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -20,7 +19,7 @@ from sovereign.plan.inventory import InferencePool, Manifest, Owner, Runtime, Se
 from sovereign.plan.network import import_policy, serving_policy
 from tests.integration.api import Answer, Api, address
 from tests.integration.conftest import TEST_LABEL, Kubectl, make_namespace, make_tenant
-from tests.integration.enforcement import Enforcement, enforce, eventually, make_policy, network_policy, pod, settings
+from tests.integration.enforcement import Enforcement, enforce, eventually, make_policy, network_policy, settings
 
 pytestmark = pytest.mark.integration
 
@@ -463,33 +462,6 @@ def test_what_shuts_the_namespace_goes_with_the_policy(api: Api, kubectl: Kubect
     assert api.request("DELETE", f"/apis/sovereignai.io/v1alpha1/sovereigntypolicies/{enforcement.policy.name}").ok
     eventually(lambda: api.request("GET", address(deny)), lambda answer: answer.code == 404)
     enforcement.remove()
-
-
-# --- the label that tells pods with weights from others -----------------------------------------------
-
-
-def test_a_pod_with_weights_cannot_be_relabelled_out_of_the_exclusion(closed: Closed, kubectl: Kubectl) -> None:
-    serving = pod(closed.namespace, "serving", nodeSelector={"no": "node"})
-    serving["metadata"]["labels"] = {LABEL_MODEL: "m", LABEL_POOL: "chat"}
-    assert closed.operator.create(serving).ok
-    gone = {"metadata": {"labels": {LABEL_MODEL: None}}}
-    eventually(
-        lambda: closed.tenant.request("PATCH", address(serving), gone, dryRun="All"), lambda answer: answer.code == 403
-    )
-    for change in ({LABEL_MODEL: None}, {LABEL_MODEL: "other"}):
-        for who in (closed.tenant, closed.admin):
-            answer = who.request("PATCH", address(serving), {"metadata": {"labels": change}}, dryRun="All")
-            closed.refused(answer, f"pod serving carries the label {LABEL_MODEL}", "leave it as it is")
-    everything = [{"op": "remove", "path": "/metadata/labels"}]
-    assert kubectl.run(
-        *("patch", "pod", "serving", "-n", closed.namespace, "--type=json", "-p", json.dumps(everything)),
-        as_user=closed.tenant.user,
-    ).returncode
-    other = {"metadata": {"labels": {"a": "b", LABEL_POOL: None}}}
-    assert closed.tenant.request("PATCH", address(serving), other, dryRun="All").ok
-    assert closed.operator.request("PATCH", address(serving), gone).ok
-    assert closed.tenant.request("PATCH", address(serving), {"metadata": {"labels": {"a": "b"}}}).ok
-    kubectl("delete", "pod", "serving", "-n", closed.namespace, "--grace-period=0", "--force")
 
 
 # --- other policies -----------------------------------------------------------------------------------
