@@ -208,12 +208,21 @@ def network_policy(namespace: str, name: str = "example", **spec: Any) -> Manife
     }
 
 
-def bind(api: Api, namespace: str, name: str, node: str, *, path: str = "", kind: str = "Node") -> Answer:
+def bind(
+    api: Api,
+    namespace: str,
+    name: str,
+    node: str,
+    *,
+    path: str = "",
+    kind: str = "Node",
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Answer:
     """Try, dry, to bind a pod to a node by hand; ``path`` is the endpoint, the pod's own by default."""
     manifest = {
         "apiVersion": "v1",
         "kind": "Binding",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
         "target": {"apiVersion": "v1", "kind": kind, "name": node},
     }
     endpoint = path or f"pods/{name}/binding"

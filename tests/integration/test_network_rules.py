@@ -17,6 +17,7 @@ from sovereign.api.runtime import RuntimeSpec
 from sovereign.plan.governance import NAMESPACE_NAME, Governance
 from sovereign.plan.inventory import InferencePool, Manifest, Owner, Runtime, Settings, SovereignModel
 from sovereign.plan.network import import_policy, serving_policy
+from tests.integration.actors import admin, operator
 from tests.integration.api import Answer, Api, address
 from tests.integration.conftest import TEST_LABEL, Kubectl, make_namespace, make_tenant
 from tests.integration.enforcement import Enforcement, enforce, eventually, make_policy, network_policy, settings
@@ -64,34 +65,13 @@ class Closed:
             assert word in answer.message
 
 
-def _operator(api: Api) -> Api:
-    """The operator's identity; an administrator's rights are its group's, so that rules alone can be in its way."""
-    return api.as_user(Settings().operator_user, "system:masters")
-
-
-def _admin(api: Api, namespace: str) -> Api:
-    """A user with the role ``admin`` in ``namespace``."""
-    user = f"admin-{namespace}"
-    group = "rbac.authorization.k8s.io"
-    binding = {
-        "apiVersion": f"{group}/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "admin", "namespace": namespace},
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "admin"},
-        "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
-    }
-    assert api.create(binding).ok
-    return api.as_user(user)
-
-
 def _close(api: Api, kubectl: Kubectl, name: str, **spec: Any) -> Closed:
     namespace = make_namespace(api, kubectl, name, {TEST_LABEL: name})
     enforcement = enforce(api, make_policy(api, namespace, **spec), namespace, settings(api))
     (deny,) = enforcement.plan.network
-    operator = _operator(api)
-    answer = operator.apply(deny)
+    answer = operator(api).apply(deny)
     assert answer.ok, answer.message
-    return Closed(enforcement, operator, make_tenant(api, namespace), _admin(api, namespace), namespace, deny)
+    return Closed(enforcement, operator(api), make_tenant(api, namespace), admin(api, namespace), namespace, deny)
 
 
 @pytest.fixture(scope="module")
@@ -451,14 +431,14 @@ def test_its_name_cannot_be_taken_before_it_is_there(api: Api, namespace: str, t
     (deny,) = enforcement.plan.network
     squatter = network_policy(namespace, deny["metadata"]["name"], podSelector={"matchLabels": {"no": "pod"}})
     assert tenant.create(squatter).code == 403
-    assert _operator(api).apply(deny).ok
+    assert operator(api).apply(deny).ok
     enforcement.remove()
 
 
 def test_what_shuts_the_namespace_goes_with_the_policy(api: Api, kubectl: Kubectl, namespace: str) -> None:
     enforcement = enforce(api, make_policy(api, namespace), namespace, settings(api))
     (deny,) = enforcement.plan.network
-    assert _operator(api).apply(deny).ok
+    assert operator(api).apply(deny).ok
     assert api.request("DELETE", f"/apis/sovereignai.io/v1alpha1/sovereigntypolicies/{enforcement.policy.name}").ok
     eventually(lambda: api.request("GET", address(deny)), lambda answer: answer.code == 404)
     enforcement.remove()

@@ -90,7 +90,7 @@ def _closed(way: _Way, whose: str) -> Validation:
 def _tokens(whose: str) -> Rules:
     """A token lets its holder act as a workload from anywhere. Kubelets get them for the pods that they run."""
     advice = "let the pod that needs one have it mounted, or have the policy's access.serviceAccountTokens set to Allow"
-    asked = code("request.subResource == 'token'")
+    asked = code("request.?subResource.orValue('') == 'token'")
     kept = code("dyn(object).?type.orValue('') != %s").filled(quote(_TOKEN_SECRET))
     return Rules(
         "tokens",

@@ -31,6 +31,11 @@ CHILDREN: Final = (
 )
 """Kinds that the operator makes in governed namespaces."""
 
+MADE: Final = code("oldObject.metadata.?labels[?%s].orValue('') == %s").filled(
+    quote(LABEL_MANAGED_BY), quote(MANAGED_BY)
+)
+"""Whether what is changed was made by the operator."""
+
 # `dyn`, because the kinds differ: a ServiceAccount has no spec, and what it has instead only it has.
 _SAME: Final = code(
     "dyn(object).?spec == dyn(oldObject).?spec && "
@@ -56,7 +61,6 @@ _MADE_FOR: Final = choose(
 def child_rules(policy: Policy, settings: Settings) -> Rules:
     """The rules about changes of what the operator made."""
     whose = f"policy {policy.name}: "
-    made = code("oldObject.metadata.?labels[?%s].orValue('') == %s").filled(quote(LABEL_MANAGED_BY), quote(MANAGED_BY))
     return Rules(
         "children",
         CHILDREN,
@@ -66,7 +70,7 @@ def child_rules(policy: Policy, settings: Settings) -> Rules:
             _kept(_SAME_OWNERS | by_controllers("generic-garbage-collector"), whose, "owners"),
         ),
         (("owners", _OWNERS),),
-        (by_others(settings), ("made-by-the-operator", made)),
+        (by_others(settings), ("made-by-the-operator", MADE)),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from sovereign.api.meta import LABEL_MODEL, LABEL_POOL, RESERVED_LABELS
 from sovereign.plan.cel import Cel, any_of, code, quote, sentence, variable
-from sovereign.plan.child_rules import IDENTITY, same_labels
+from sovereign.plan.child_rules import IDENTITY, MADE, same_labels
 from sovereign.plan.inventory import Policy, Settings
 from sovereign.plan.rules import Rules, Validation, by_controllers, by_others, resources
 
@@ -135,8 +135,10 @@ def _bindings(whose: str) -> Rules:
 
 
 def _templates(settings: Settings, whose: str) -> Rules:
-    """What the deployment-controller makes is as the Deployment, which was judged."""
+    """What pods with weights are made from. What the deployment-controller makes is as the Deployment, which was judged."""
     marked = reserved(variable("labels")) | reserved(variable("before"))
+    # `child_rules` are stricter about these, and know whose they are.
+    child = ~_CREATED & code("request.resource.resource in ['deployments', 'jobs']") & MADE
     scaled = code("request.resource.resource == 'replicasets'") & by_controllers("deployment-controller")
     wrong = (
         f"has a pod template with one of the labels {_KEYS}, which mark pods with weights and are the operator's alone"
@@ -147,7 +149,7 @@ def _templates(settings: Settings, whose: str) -> Rules:
         _WORKLOADS,
         (
             Validation(
-                ~marked | (~_CREATED & _SAME_SPEC) | scaled,
+                ~marked | (~_CREATED & _SAME_SPEC) | scaled | child,
                 f"{whose}the workload {wrong}; {advice}",
                 sentence(
                     f"{whose}",
