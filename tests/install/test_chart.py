@@ -157,6 +157,8 @@ def test_settings_reach_the_operator(helm: Helm) -> None:
         "networkProbe.concurrency=4",
         "networkProbe.port=9000",
         "networkProbe.timeout=5s",
+        "evidence.interval=90s",
+        "evidence.signingKeySecret=evidence",
         "log.format=text",
         "log.level=debug",
     ]
@@ -181,6 +183,8 @@ def test_settings_reach_the_operator(helm: Helm) -> None:
         "SOVEREIGN_PROBE_CONCURRENCY": "4",
         "SOVEREIGN_PROBE_TIMEOUT": "5s",
         "SOVEREIGN_OWN_PULL_SECRETS": "own",
+        "SOVEREIGN_EVIDENCE_INTERVAL": "90s",
+        "SOVEREIGN_EVIDENCE_KEY": "/etc/sovereign/evidence/key.pem",
         "SOVEREIGN_LOG_FORMAT": "text",
         "SOVEREIGN_LOG_LEVEL": "debug",
     }

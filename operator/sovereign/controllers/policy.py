@@ -8,6 +8,7 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children
 from sovereign.controllers.context import Context, Outcome, Retry
+from sovereign.controllers.heartbeat import PolicyRecord
 from sovereign.controllers.node_labels import NodeLabels
 from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
@@ -32,6 +33,7 @@ class PolicyController:
         self._context = context
         self._labels = NodeLabels(context)
         self._static_pods = StaticPodReport(context)
+        self._record = PolicyRecord(context)
 
     async def reconcile(self, key: Key) -> Outcome:
         """Write the gate first, then the labels by which pods find through it, then the status."""
@@ -58,12 +60,14 @@ class PolicyController:
         later = await children.write_status(context, item, self._content(key.name, plan), conditions)
         self._measure(key.name, plan, conditions)
         self._static_pods.look(item)
+        self._record.look(item, plan)
         return Retry(failure.message) if failure is not None else later
 
     async def _clean_up(self, name: str) -> None:
         """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""
         await self._labels.clean_up(name)
         self._static_pods.forget(name)
+        self._record.forget(name)
         for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT, metrics.STATIC_PODS):
             if (name,) in metric._metrics:  # noqa: SLF001 - the client has no public test for a label
                 metric.remove(name)

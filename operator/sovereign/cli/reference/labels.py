@@ -25,7 +25,7 @@ ON_NODES: Final[tuple[Row, ...]] = (
     (
         meta.FACT_IDENTITY,
         OPERATOR,
-        "Which machine the facts were set for: hashes of its UID, providerID and systemUUID. On another one they are withdrawn.",
+        "Which machine the facts were set for, as hashes of UID, providerID and systemUUID; on another they are withdrawn.",
     ),
     (
         meta.approved_label("<policy>"),
