@@ -61,8 +61,9 @@ def mount(lab: Lab, place: str, disk: str, *terms: dict[str, Any]) -> None:
 
 def replace(lab: Lab, place: str, disk: str, *terms: dict[str, Any]) -> None:
     """Give the volume another node affinity, as only its removal and a new one of its name can on every API server."""
+    lab.cluster.kubectl("delete", "pv", disk, "--wait=false")
     lab.cluster.kubectl("patch", "pv", disk, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    lab.cluster.kubectl("delete", "pv", disk, "--wait=true")
+    wait_for("the volume to go", lambda: lab.get("pv", disk) is None)
     uid = lab.get("pvc", "weights", place)["metadata"]["uid"]  # type: ignore[index]
     again = volume(disk, place, *terms)
     again["spec"]["claimRef"] |= {"uid": uid, "apiVersion": "v1", "kind": "PersistentVolumeClaim"}

@@ -47,9 +47,7 @@ def _lawful_value(value: str) -> bool:
     return len(value) <= 63 and " " not in value and not value.startswith("-")
 
 
-def oracle(  # noqa: C901 - to be read from top to bottom
-    terms: list[dict[str, Any]], labels: dict[str, str]
-) -> bool:
+def oracle(terms: list[dict[str, Any]], labels: dict[str, str]) -> bool:
     """The API reference read aloud, for a node that is known by its labels alone."""
     for term in terms:
         expressions, fields = term.get("matchExpressions", []), term.get("matchFields", [])

@@ -7,8 +7,10 @@ import orjson
 
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.rows import Child, Pod
-from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, Store, decode
+from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, Store, decode
+from sovereign.plan.identity import other_machine
 from sovereign.plan.inventory import Node
+from sovereign.plan.placement import contradiction
 from sovereign.residency.others import Other, judge, other
 from sovereign.residency.static_pods import Sighting
 from sovereign.residency.unlawful import Found
@@ -31,6 +33,8 @@ class Dispatcher:
         """Look at all that is known: at the start, and never again."""
         for key in self._store.objects:
             self._queue.add(key)
+        for node in self._store.nodes.values():
+            self._look_at(node)
         for pod in self._store.pods.values():
             self._verify(pod)
         for namespace in {*self._store.volumes.held_in(), *self._store.others.namespaces()}:
@@ -102,6 +106,8 @@ class Dispatcher:
         changed = self._store.drop_node(node.name) if deleted else self._store.put_node(node)
         if changed is None:
             return
+        if not deleted:
+            self._look_at(node)
         self._policies()
         for place in tuple(self._store.pods_by_node.get(node.name, ())):
             self._verify(self._store.pods[place])
@@ -110,6 +116,10 @@ class Dispatcher:
             for key in self._store.in_namespace(namespace, POOL):
                 self._queue.add(key)
         self._volumes_of(before, None if deleted else node, approval_changed=bool(changed))
+
+    def _look_at(self, node: Node) -> None:
+        if other_machine(node) or contradiction(node):
+            self._queue.add(Key(NODE, "", node.name), first=True)
 
     def namespace(self, deleted: bool, body: Mapping[str, Any]) -> None:
         """A namespace was seen, or is gone."""
