@@ -189,6 +189,7 @@ def test_a_volume_of_nobody_concerned_costs_nothing(lab: Lab, operator: Process,
     """Neither a request nor a reconcile."""
     lab.namespace(f"{place}-free")
     try:
+        wait_for("the namespace", lambda: lab.get("serviceaccount", "default", f"{place}-free"))
         lab.settle(operator)
         done, since = operator.metric("controller_runtime_reconcile_total"), lab.position()
         lab.apply(volume(disk, f"{place}-free", ANYWHERE), claim(f"{place}-free"))

@@ -40,7 +40,7 @@ class ModelPlan:
     existing: bool
     """Whether the weights lie on a claim that the operator does not make."""
     storage: Verdict
-    """Whether the claim's volume lies where enforced policies want it."""
+    """Whether enforced policies want the weights, which are not there yet, where the claim's volume lies."""
 
     @property
     def blocking(self) -> Verdict | None:
@@ -59,7 +59,8 @@ def plan_model(model: SovereignModel, governance: Governance, settings: Settings
     """The children of ``model`` in the namespace that ``governance`` is about.
 
     Once the weights are imported only the claim is wanted: job, identity and network of the import go, so that nothing can
-    reach the source any more. They are not wanted either while the claim's volume lies where an enforced policy does not want it.
+    reach the source any more. They are not wanted either while the claim's volume lies where an enforced policy
+    does not want it.
     """
     spec = model.spec
     existing = spec.source.uri.startswith("pvc://")
@@ -87,7 +88,8 @@ def claim_of(name: str, spec: ModelSpec) -> str:
 
 def _storage(model: SovereignModel) -> Verdict:
     found = model.elsewhere
-    if found is None or not found.enforced:
+    fetched = model.artifact is not None or model.spec.source.uri.startswith("pvc://")
+    if found is None or not found.enforced or fetched:
         return Verdict(True, "storage", Reason.PLACED)
     return Verdict(False, found.rule, found.reason, found.message)
 
