@@ -91,7 +91,11 @@ def _wait_until_in_force(enforcement: Enforcement) -> None:
         "-storage": claim(namespace, volumeName="x", storageClassName="no-such-class"),
         "-network": network_policy(namespace, egress=[{}]),
         "-default-deny": network_policy(namespace, default_deny(enforcement.policy.name)),
+        "-services": service(namespace),
+        "-endpoints": endpoints(namespace),
     }
+    if enforcement.policy.spec.network.routes == "Deny":
+        expected["-routes"] = ingress(namespace)
     for suffix, manifest in expected.items():
         eventually(lambda manifest=manifest: api.create(manifest, dry_run=True), names(enforcement, suffix))
     if any(manifest["kind"] == "MutatingAdmissionPolicy" for manifest in enforcement.plan.admission):
@@ -101,6 +105,8 @@ def _wait_until_in_force(enforcement: Enforcement) -> None:
             lambda answer: label in answer.body.get("spec", {}).get("nodeSelector", {}),
         )
     eventually(lambda: bind(api, namespace, "no-such-pod", "no-such-node"), names(enforcement, "-binding"))
+    status = f"/apis/{API_VERSION}/sovereigntypolicies/{enforcement.policy.name}/status"
+    eventually(lambda: api.request("PATCH", status, {"status": {}}, dryRun="All"), names(enforcement, "-status"))
 
 
 def names(enforcement: Enforcement, suffix: str) -> Callable[[Answer], bool]:
@@ -153,6 +159,36 @@ def network_policy(namespace: str, name: str = "example", **spec: Any) -> Manife
         "kind": "NetworkPolicy",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"podSelector": {}} | spec,
+    }
+
+
+def service(namespace: str, name: str = "example", **spec: Any) -> Manifest:
+    """A Service without a selector, with fields of ``spec`` on top."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"ports": [{"port": 80}]} | spec,
+    }
+
+
+def endpoints(namespace: str, name: str = "example", address: str = "192.0.2.1") -> Manifest:
+    """Endpoints with one address."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": name, "namespace": namespace},
+        "subsets": [{"addresses": [{"ip": address}], "ports": [{"port": 80}]}],
+    }
+
+
+def ingress(namespace: str, name: str = "example", service: str = "example") -> Manifest:
+    """An Ingress that leads to a Service, whatever is asked."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"defaultBackend": {"service": {"name": service, "port": {"number": 80}}}},
     }
 
 

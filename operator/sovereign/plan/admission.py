@@ -1,8 +1,8 @@
 """Admission objects compiled from a policy: what the API server itself refuses, with the operator up or down.
 
 Manifests are written as the API server stores them, defaults included, so that applying an unchanged plan
-is no difference. The rules live in four modules: nodes (`approval`), pods (`pod_rules`), claims (`claim_rules`)
-and NetworkPolicies (`network_rules`).
+is no difference. The rules live in a module for each subject: nodes (`approval`), pods (`pod_rules`), claims (`claim_rules`),
+NetworkPolicies (`network_rules`), Services and routes (`service_rules`), volumes (`volume_rules`), our own status (`status_rules`).
 """
 
 from collections.abc import Collection, Sequence
@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sovereign.api.meta import LABEL_POLICY, approved_label
-from sovereign.plan import approval, claim_rules, network_rules, pod_rules
+from sovereign.plan import (
+    approval,
+    claim_rules,
+    network_rules,
+    pod_rules,
+    service_rules,
+    status_rules,
+    volume_rules,
+)
 from sovereign.plan.cel import choose, code, quote
 from sovereign.plan.children import child
 from sovereign.plan.governance import NAMESPACE_NAME
@@ -73,6 +81,9 @@ def admission_objects(policy: Policy, approved: Collection[str], settings: Setti
         pod_rules.pod_rules(policy),
         claim_rules.claim_rules(policy),
         *network_rules.network_rules(policy, settings),
+        *service_rules.service_rules(policy, settings),
+        *volume_rules.volume_rules(policy, settings),
+        status_rules.status_rules(policy, settings),
     ]
     objects = [manifest for rules in compiled for manifest in _validating(scope, rules)]
     if settings.mutating_admission and policy.spec.enforcement == "Enforce":

@@ -18,7 +18,7 @@ from sovereign.plan import grants, names
 from sovereign.plan.cel import Cel, all_of, any_of, choose, code, integers, quote, sentence, strings, variable
 from sovereign.plan.grants import Network
 from sovereign.plan.inventory import Policy, Settings
-from sovereign.plan.rules import SPEC_CHANGES, Rules, Validation, by_others, resources
+from sovereign.plan.rules import SPEC_CHANGES, Rules, Validation, by_others, controllers, resources
 
 _GROUP: Final = ("networking.k8s.io", "v1")
 _POLICIES: Final = resources(*_GROUP, ["CREATE", "UPDATE"], ["networkpolicies"])
@@ -262,8 +262,15 @@ def _ingress(whose: str) -> Validation:
 
 
 def _model_label(settings: Settings, whose: str) -> Rules:
-    """A pod with weights stays known as one: without the label it would be anybody's to open."""
+    """A pod with weights stays known as one: without the label it would be anybody's to open.
+
+    Nor is it given labels by which other Services would lead to it, whether it is where it may be or not.
+    """
     kept = code("object.metadata.?labels[?%s] == oldObject.metadata.?labels[?%s]")
+    given = code(
+        "object.metadata.?labels.orValue({}).exists(k, "
+        "oldObject.metadata.?labels[?k] != optional.of(object.metadata.labels[k]))"
+    )
     labelled = code("%s in oldObject.metadata.?labels.orValue({})")
     label = quote(LABEL_MODEL)
     wrong = f"carries the label {LABEL_MODEL}, by which NetworkPolicies leave pods with weights out; leave it as it is"
@@ -272,7 +279,11 @@ def _model_label(settings: Settings, whose: str) -> Rules:
         f"{whose}the pod {wrong}",
         sentence(f"{whose}pod ", _NAME, f" {wrong}"),
     )
-    return Rules("model-label", (_PODS,), (validation,), (), (by_others(settings), ("model", labelled.filled(label))))
+    new = "has weights, and cannot be given labels, by which a Service could select it; label its owner instead"
+    nothing_new = Validation(~given, f"{whose}the pod {new}", sentence(f"{whose}pod ", _NAME, f" {new}"))
+    return Rules(
+        "model-label", (_PODS,), (validation, nothing_new), (), (by_others(settings), ("model", labelled.filled(label)))
+    )
 
 
 # --- the policy's own ---------------------------------------------------------------------------------
@@ -312,9 +323,7 @@ def _default_deny(policy: Policy, settings: Settings, whose: str) -> Rules:
     )
 
 
-_COLLECTORS: Final = strings(
-    ["system:kube-controller-manager", "system:serviceaccount:kube-system:generic-garbage-collector"]
-)
+_COLLECTORS: Final = strings(controllers("generic-garbage-collector"))
 
 
 # --- messages -----------------------------------------------------------------------------------------

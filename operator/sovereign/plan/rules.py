@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sovereign.plan.cel import Cel, code, quote
+from sovereign.plan.cel import Cel, code, quote, strings
 from sovereign.plan.inventory import Settings
 
 SPEC_CHANGES: Final = (
@@ -62,3 +62,13 @@ def resources(group: str, version: str, operations: Sequence[str], names: Sequen
 def by_others(settings: Settings) -> tuple[str, Cel]:
     """A condition: what the operator itself writes is not judged."""
     return "by-others", code("request.userInfo.username != %s").filled(quote(settings.operator_user))
+
+
+def controllers(*names: str) -> tuple[str, ...]:
+    """The users as whom these of the cluster's own controllers act: with one account for all, or each with its own."""
+    return "system:kube-controller-manager", *(f"system:serviceaccount:kube-system:{name}" for name in names)
+
+
+def by_others_than(*users: str) -> tuple[str, Cel]:
+    """A condition: what ``users`` write is not judged."""
+    return "by-others", ~code("request.userInfo.username").within(strings(users))
