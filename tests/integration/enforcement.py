@@ -49,7 +49,7 @@ def settings(api: Api) -> Settings:
     return Settings(mutating_admission="MutatingAdmissionPolicy" in kinds)
 
 
-def make_policy(api: Api, namespace: str, **spec: Any) -> Policy:
+def make_policy(api: Api, namespace: str, name: str = "", **spec: Any) -> Policy:
     """A policy object for ``namespace``: French nodes, one registry, one storage class, and ``spec`` on top."""
     full = {
         "namespaceSelector": {"matchLabels": {TEST_LABEL: namespace}},
@@ -57,7 +57,7 @@ def make_policy(api: Api, namespace: str, **spec: Any) -> Policy:
         "images": {"registries": [REGISTRY]},
         "storage": {"storageClasses": ["local-fr-par"]},
     } | spec
-    name = f"p-{namespace}"
+    name = name or f"p-{namespace}"
     answer = api.create(
         {"apiVersion": API_VERSION, "kind": "SovereigntyPolicy", "metadata": {"name": name}, "spec": full}
     )
@@ -65,8 +65,13 @@ def make_policy(api: Api, namespace: str, **spec: Any) -> Policy:
     return Policy(Owner("SovereigntyPolicy", name, answer.body["metadata"]["uid"]), PolicySpec.model_validate(full))
 
 
-def enforce(api: Api, policy: Policy, namespace: str, using: Settings, also: Iterable[Node] = ()) -> Enforcement:
-    """Apply what there should be because of ``policy``, with further nodes that do not exist, and wait until it is in force."""
+def enforce(
+    api: Api, policy: Policy, namespace: str, using: Settings, also: Iterable[Node] = (), *, wait: bool = True
+) -> Enforcement:
+    """Apply what there should be because of ``policy``, with further nodes that do not exist, and wait until it is in force.
+
+    Beside another policy there is nothing to ``wait`` for: the API server names one of those that refuse.
+    """
     known = [*nodes(api), *also]
     plan = plan_policy(policy, known, {namespace: {TEST_LABEL: namespace}}, [policy], using)
     real = {node.name for node in known} - {node.name for node in also}
@@ -78,7 +83,8 @@ def enforce(api: Api, policy: Policy, namespace: str, using: Settings, also: Ite
         answer = api.apply(manifest)
         assert answer.ok, answer.message
     enforcement = Enforcement(api, policy, plan, namespace, labelled)
-    _wait_until_in_force(enforcement)
+    if wait:
+        _wait_until_in_force(enforcement)
     return enforcement
 
 

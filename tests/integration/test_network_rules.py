@@ -485,7 +485,7 @@ def test_a_pod_with_weights_cannot_be_relabelled_out_of_the_exclusion(closed: Cl
         *("patch", "pod", "serving", "-n", closed.namespace, "--type=json", "-p", json.dumps(everything)),
         as_user=closed.tenant.user,
     ).returncode
-    other = {"metadata": {"labels": {"a": "b", LABEL_POOL: None}}}
+    other = {"metadata": {"labels": {LABEL_POOL: None}, "annotations": {"a": "b"}}}
     assert closed.tenant.request("PATCH", address(serving), other, dryRun="All").ok
     assert closed.operator.request("PATCH", address(serving), gone).ok
     assert closed.tenant.request("PATCH", address(serving), {"metadata": {"labels": {"a": "b"}}}).ok

@@ -1,5 +1,6 @@
 """Copies of data and moves of volumes, tried by a tenant, by the administrator of the cluster and by the cluster itself."""
 
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.integration.enforcement import eventually, names
 # One at a time: the kinds that stand in for the snapshots' API are the whole cluster's, and so are volumes.
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("stand-ins")]
 
+CLASS = f"class-{secrets.token_hex(4)}"
+"""A storage class of this module's own: the rule about volumes holds in the whole cluster."""
 SNAPSHOT, GROUP_SNAPSHOT = "snapshot.storage.k8s.io", "groupsnapshot.storage.k8s.io"
 FRANCE = {"key": "topology.kubernetes.io/region", "operator": "In", "values": ["fr-par"]}
 ELSEWHERE = {"key": "topology.kubernetes.io/region", "operator": "In", "values": ["us-east"]}
@@ -22,7 +25,7 @@ ELSEWHERE = {"key": "topology.kubernetes.io/region", "operator": "In", "values":
 @pytest.fixture(scope="module")
 def place(api: Api, kubectl: Kubectl) -> Iterator[Place]:
     """A namespace whose policy allows one storage class and one class of snapshots."""
-    storage = {"storageClasses": ["local-fr-par"], "snapshotClasses": ["fast-fr"]}
+    storage = {"storageClasses": [CLASS], "snapshotClasses": ["fast-fr"]}
     with governed(api, kubectl, storage=storage) as made:
         yield made
 
@@ -87,7 +90,7 @@ def test_row_20_without_classes_there_are_no_snapshots(api: Api, kubectl: Kubect
 # --- volumes ------------------------------------------------------------------------------------------
 
 
-def volume(name: str, claim: dict[str, str] | None, storage_class: str = "local-fr-par", **spec: Any) -> Manifest:
+def volume(name: str, claim: dict[str, str] | None, storage_class: str = CLASS, **spec: Any) -> Manifest:
     """A volume, bound to a claim by hand where there is one, which is an administrator's right."""
     bound = {"claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim}} if claim else {}
     return {
@@ -114,7 +117,7 @@ def affinity(*expressions: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def bound(place: Place) -> Iterator[Manifest]:
     """A volume that a claim of the namespace has, which says nothing about where it lies."""
-    made = volume(f"bound-{place.namespace}", {"name": "weights", "namespace": place.namespace})
+    made = volume(f"bound-{secrets.token_hex(4)}", {"name": "weights", "namespace": place.namespace})
     assert place.api.create(made).ok
     # The rule is in force when it refuses.
     wrong = {"spec": {"storageClassName": "other"}}
@@ -196,7 +199,8 @@ def test_where_any_class_is_allowed_every_volume_with_data_stays(api: Api, kubec
             lambda: api.request("PATCH", address(made), free, dryRun="All"), names(place.enforcement, "-volumes")
         )
         place.refused(answer, "holds data of claim somewhere/x")
-        assert api.request("DELETE", address(made)).ok
+    eventually(lambda: api.request("PATCH", address(made), free, dryRun="All"), lambda answer: answer.ok)
+    assert api.request("DELETE", address(made)).ok
 
 
 def test_claims_are_bound_by_scheduler_and_binder_under_the_rule(place: Place, kubectl: Kubectl) -> None:
@@ -209,7 +213,7 @@ def test_claims_are_bound_by_scheduler_and_binder_under_the_rule(place: Place, k
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": "life", "namespace": namespace},
         "spec": {
-            "storageClassName": "local-fr-par",
+            "storageClassName": CLASS,
             "accessModes": ["ReadWriteOnce"],
             "resources": {"requests": {"storage": "1Gi"}},
         },
@@ -225,8 +229,9 @@ def test_claims_are_bound_by_scheduler_and_binder_under_the_rule(place: Place, k
 
 
 def test_audit_warns_and_refuses_nothing(api: Api, kubectl: Kubectl, snapshots: None) -> None:
-    with governed(api, kubectl, enforcement="Audit") as place:
-        made = volume(f"audit-{place.namespace}", {"name": "x", "namespace": place.namespace})
+    storage = {"storageClasses": ["audited"]}
+    with governed(api, kubectl, enforcement="Audit", storage=storage) as place:
+        made = volume(f"audit-{place.namespace}", {"name": "x", "namespace": place.namespace}, "audited")
         assert api.create(made).ok
         moved = eventually(
             lambda: api.request("PATCH", address(made), {"spec": {"claimRef": None}}, dryRun="All"),
