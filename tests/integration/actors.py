@@ -1,108 +1,83 @@
-"""Who acts in and around a governed namespace, and what it is told."""
+"""Who tries something in these tests: each with the rights that it has in a cluster."""
 
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from sovereign.plan.inventory import Settings
-from tests.integration.api import Answer, Api
-from tests.integration.conftest import TEST_LABEL, Kubectl, make_namespace, make_tenant
-from tests.integration.enforcement import Enforcement, enforce, make_policy, settings
+from tests.integration.api import Api
+from tests.integration.enforcement import eventually
+
+_GROUP = "rbac.authorization.k8s.io"
 
 
-@dataclass(frozen=True)
-class Place:
-    """A governed namespace, and who is in it."""
-
-    enforcement: Enforcement
-    api: Api
-    """Full rights."""
-    tenant: Api
-    """The role ``edit`` in the namespace."""
-    admin: Api
-    """The role ``admin`` in the namespace."""
-    namespace: str
-
-    @property
-    def operator(self) -> Api:
-        """The operator's identity; an administrator's rights are its group's, so that rules alone can be in its way."""
-        return self.api.as_user(Settings().operator_user, "system:masters")
-
-    def controller(self, name: str) -> Api:
-        """One of the cluster's own controllers, with the rights of its role."""
-        groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system")
-        return self.api.as_user(f"system:serviceaccount:kube-system:{name}", *groups)
-
-    def refused(self, answer: Answer, *words: str) -> None:
-        """That it was the policy that refused, and what it said."""
-        assert answer.code == 403, answer.body
-        assert f"policy {self.enforcement.policy.name}: " in answer.message
-        for word in words:
-            assert word in answer.message
-
-    def accepted(self, answer: Answer) -> None:
-        """That nobody refused, and no policy warned."""
-        assert answer.ok, answer.message
-        assert not any("ValidatingAdmissionPolicy" in warning for warning in answer.warnings), answer.warnings
+def operator(api: Api) -> Api:
+    """The operator's identity; an administrator's rights are its group's, so that rules alone can be in its way."""
+    return api.as_user(Settings().operator_user, "system:masters")
 
 
-@contextmanager
-def governed(api: Api, kubectl: Kubectl, **spec: Any) -> Iterator[Place]:
-    """A namespace of its own with a policy in force; both are removed afterwards."""
-    namespace = make_namespace(api, kubectl, name := f"g-{secrets.token_hex(4)}", {TEST_LABEL: name})
-    enforcement = enforce(api, make_policy(api, namespace, **spec), namespace, settings(api))
-    try:
-        yield Place(enforcement, api, make_tenant(api, namespace), _admin(api, namespace), namespace)
-    finally:
-        enforcement.remove()
-        api.request("DELETE", f"/api/v1/namespaces/{namespace}")
-
-
-def _admin(api: Api, namespace: str) -> Api:
+def admin(api: Api, namespace: str) -> Api:
     """A user with the role ``admin`` in ``namespace``."""
     user = f"admin-{namespace}"
-    group = "rbac.authorization.k8s.io"
+    _bind(api, namespace, "admin", {"kind": "ClusterRole", "name": "admin"}, user)
+    made = api.as_user(user)
+    eventually(lambda: made.request("GET", f"/apis/{_GROUP}/v1/namespaces/{namespace}/roles"), lambda answer: answer.ok)
+    return made
+
+
+def also(api: Api, who: Api, namespace: str, rules: Sequence[dict[str, Any]]) -> None:
+    """Give ``who`` further rights in ``namespace``."""
+    name = f"also-{who.user.replace(':', '-')}"
+    meta = {"name": name, "namespace": namespace}
+    role = {"apiVersion": f"{_GROUP}/v1", "kind": "Role", "metadata": meta, "rules": list(rules)}
+    answer = api.create(role)
+    assert answer.ok, answer.message
+    _bind(api, namespace, name, {"kind": "Role", "name": name}, who.user)
+    spec = {"resourceAttributes": {"namespace": namespace, "resource": rules[-1]["resources"][-1]}}
+    spec["resourceAttributes"] |= {"verb": rules[-1]["verbs"][-1], "group": rules[-1]["apiGroups"][-1]}
+    plural, _, subresource = spec["resourceAttributes"]["resource"].partition("/")
+    spec["resourceAttributes"] |= {"resource": plural, "subresource": subresource}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
+    eventually(
+        lambda: who.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review),
+        lambda answer: bool(answer.body.get("status", {}).get("allowed")),
+    )
+
+
+def account(api: Api, namespace: str, name: str) -> Api:
+    """A service account of a controller that somebody has installed, with the role ``edit``."""
+    made = api.create(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
+    )
+    assert made.ok, made.message
+    user = f"system:serviceaccount:{namespace}:{name}"
+    _bind(api, namespace, name, {"kind": "ClusterRole", "name": "edit"}, user)
+    who = api.as_user(user, "system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+    eventually(lambda: who.request("GET", f"/api/v1/namespaces/{namespace}/pods"), lambda answer: answer.ok)
+    return who
+
+
+def controller(api: Api, name: str) -> Api:
+    """One of the cluster's own controllers, with its own service account and an administrator's rights."""
+    return api.as_user(f"system:serviceaccount:kube-system:{name}", "system:serviceaccounts", "system:masters")
+
+
+def controller_manager(api: Api) -> Api:
+    """All of the cluster's own controllers, where they have no service accounts of their own."""
+    return api.as_user("system:kube-controller-manager", "system:masters")
+
+
+def kubelet(api: Api, node: str) -> Api:
+    """The kubelet of a node."""
+    return api.as_user(f"system:node:{node}", "system:nodes")
+
+
+def _bind(api: Api, namespace: str, name: str, role: dict[str, str], user: str) -> None:
     binding = {
-        "apiVersion": f"{group}/v1",
+        "apiVersion": f"{_GROUP}/v1",
         "kind": "RoleBinding",
-        "metadata": {"name": "admin", "namespace": namespace},
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "admin"},
-        "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+        "metadata": {"name": name, "namespace": namespace},
+        "roleRef": {"apiGroup": _GROUP} | role,
+        "subjects": [{"apiGroup": _GROUP, "kind": "User", "name": user}],
     }
-    assert api.create(binding).ok
-    return api.as_user(user)
-
-
-@contextmanager
-def stand_in(api: Api, kubectl: Kubectl, group: str, version: str, **kinds: str) -> Iterator[None]:
-    """Kinds of somebody else's API, by plural, which keep whatever fields they are given; there while it lasts."""
-    for plural, kind in kinds.items():
-        answer = api.apply(_definition(group, version, plural, kind))
-        assert answer.ok, answer.message
-    names = [f"crd/{plural}.{group}" for plural in kinds]
-    kubectl("wait", "--for=condition=Established", *names, "--timeout=60s")
-    try:
-        yield
-    finally:
-        kubectl("delete", *names, "--wait")
-
-
-def _definition(group: str, version: str, plural: str, kind: str) -> dict[str, Any]:
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": anything}}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": f"{plural}.{group}",
-            "annotations": {"api-approved.kubernetes.io": "unapproved, a stand-in for tests"},
-        },
-        "spec": {
-            "group": group,
-            "names": {"plural": plural, "singular": kind.lower(), "kind": kind},
-            "scope": "Namespaced",
-            "versions": [{"name": version, "served": True, "storage": True, "schema": schema}],
-        },
-    }
+    answer = api.create(binding)
+    assert answer.ok, answer.message

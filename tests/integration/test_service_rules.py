@@ -13,9 +13,10 @@ from sovereign.api.pool import PoolSpec
 from sovereign.api.runtime import RuntimeSpec
 from sovereign.plan.deployment import pod_labels
 from sovereign.plan.inventory import InferencePool, Manifest, Owner, Runtime
+from sovereign.plan.reserved_rules import TOPOLOGY
 from sovereign.plan.service import service as pool_service
-from sovereign.plan.service_rules import OF_ANY_VALUE, OF_THEIR_NODE
-from tests.integration.actors import Place, governed, stand_in
+from sovereign.plan.service_rules import OF_ANY_VALUE
+from tests.integration.actors import also, controller
 from tests.integration.api import Answer, Api, address, collection
 from tests.integration.conftest import Kubectl
 from tests.integration.enforcement import (
@@ -29,6 +30,7 @@ from tests.integration.enforcement import (
     service,
     settings,
 )
+from tests.integration.governed import Place, governed, stand_in
 
 # One at a time: the kinds that stand in for the Gateway API are the whole cluster's.
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("stand-ins")]
@@ -40,28 +42,14 @@ OWN = {"app": "front"}
 def place(api: Api, kubectl: Kubectl) -> Iterator[Place]:
     """One namespace for all tests of this module that leave nothing behind."""
     with governed(api, kubectl) as made:
-        _may_write_endpoints(made)
+        # As `edit` had until Kubernetes 1.22, and has in clusters that are older than that.
+        endpoints_too = {
+            "apiGroups": ["", "discovery.k8s.io"],
+            "resources": ["endpoints", "endpointslices"],
+            "verbs": ["*"],
+        }
+        also(api, made.tenant, made.namespace, [endpoints_too])
         yield made
-
-
-def _may_write_endpoints(place: Place) -> None:
-    """Rights that ``edit`` had until Kubernetes 1.22, and has in clusters that are older than that."""
-    group = "rbac.authorization.k8s.io"
-    meta = {"name": "endpoints", "namespace": place.namespace}
-    resources = {"apiGroups": ["", "discovery.k8s.io"], "resources": ["endpoints", "endpointslices"], "verbs": ["*"]}
-    role = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": meta, "rules": [resources]}
-    assert place.api.create(role).ok
-    binding = {
-        "apiVersion": f"{group}/v1",
-        "kind": "RoleBinding",
-        "metadata": meta,
-        "roleRef": {"apiGroup": group, "kind": "Role", "name": "endpoints"},
-        "subjects": [{"apiGroup": group, "kind": "User", "name": place.tenant.user}],
-    }
-    assert place.api.create(binding).ok
-    eventually(
-        lambda: place.tenant.request("GET", collection(slice_(place.namespace))), lambda answer: answer.code == 200
-    )
 
 
 def pool(place: Place, **labels: str) -> InferencePool:
@@ -291,7 +279,7 @@ def test_row_9_endpoints_that_the_cluster_wrote_cannot_be_led_elsewhere(place: P
         ("endpointslice-controller", path, written, elsewhere),
         ("endpoint-controller", old_path, old, old_elsewhere),
     ):
-        answer = place.controller(name).request("PUT", where, stored | change, dryRun="All")
+        answer = controller(place.api, name).request("PUT", where, stored | change, dryRun="All")
         assert answer.ok, answer.message
     assert place.tenant.request("DELETE", address(led)).ok
 
@@ -347,7 +335,7 @@ def test_row_9_a_pod_with_weights_cannot_be_given_a_label_that_another_service_s
     for labels in ({"app": "front"}, {"a": "c"}):
         for who in (place.tenant, place.admin, place.api):
             answer = who.request("PATCH", address(serving), {"metadata": {"labels": labels}}, dryRun="All")
-            place.refused(answer, "pod labelled has weights, and cannot be given labels", "label its owner instead")
+            place.refused(answer, "pod labelled: its labels cannot become more, because the pod has weights")
     for change in ({"labels": {"a": None}}, {"annotations": {"a": "b"}}):
         place.accepted(place.tenant.request("PATCH", address(serving), {"metadata": change}, dryRun="All"))
     kubectl("delete", "pod", "labelled", "-n", place.namespace, "--grace-period=0", "--force")
@@ -374,7 +362,7 @@ def test_the_cluster_adds_no_labels_but_those_that_are_known(place: Place, kubec
         scheduled, lambda answer: sum(1 for item in answer.body["items"] if item["spec"].get("nodeName")) == 2
     ).body["items"]
     added = {key for item in pods for key in item["metadata"]["labels"]} - own.keys()
-    assert {key for key in added if not key.startswith(OF_THEIR_NODE)} == set(OF_ANY_VALUE[-len(ADDED) :]) == ADDED
+    assert {key for key in added if not key.startswith(TOPOLOGY)} == set(OF_ANY_VALUE[-len(ADDED) :]) == ADDED
     for manifest in made:
         assert place.operator.request("DELETE", address(manifest), propagationPolicy="Background").ok
 

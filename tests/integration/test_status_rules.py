@@ -6,13 +6,20 @@ import pytest
 
 from sovereign.api.meta import API_VERSION
 from sovereign.plan.inventory import Manifest
-from tests.integration.actors import Place, governed
+from tests.integration.actors import also
 from tests.integration.api import Api, address
 from tests.integration.conftest import Kubectl
-from tests.integration.enforcement import eventually
+from tests.integration.governed import Place, governed
 
 pytestmark = pytest.mark.integration
 
+STATUSES = [
+    "sovereignmodels",
+    "sovereignmodels/status",
+    "inferencepools",
+    "inferencepools/scale",
+    "inferencepools/status",
+]
 READY = {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Ready"}]}}
 
 
@@ -23,7 +30,8 @@ def place(api: Api, kubectl: Kubectl) -> Iterator[Place]:
         for manifest in (model(made.namespace), pool(made.namespace)):
             answer = api.create(manifest)
             assert answer.ok, answer.message
-        _may_write_statuses(made)
+        for who in (made.tenant, made.admin):
+            also(api, who, made.namespace, [{"apiGroups": ["sovereignai.io"], "resources": STATUSES, "verbs": ["*"]}])
         yield made
 
 
@@ -45,27 +53,6 @@ def pool(namespace: str) -> Manifest:
         "metadata": {"name": "chat", "namespace": namespace},
         "spec": {"modelRef": {"name": "chat"}, "runtime": {"name": "vllm"}, "replicas": 1},
     }
-
-
-def _may_write_statuses(place: Place) -> None:
-    group = "rbac.authorization.k8s.io"
-    meta = {"name": "statuses", "namespace": place.namespace}
-    everything = {"apiGroups": ["sovereignai.io"], "resources": ["*"], "verbs": ["*"]}
-    role = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": meta, "rules": [everything]}
-    assert place.api.create(role).ok
-    binding = {
-        "apiVersion": f"{group}/v1",
-        "kind": "RoleBinding",
-        "metadata": meta,
-        "roleRef": {"apiGroup": group, "kind": "Role", "name": "statuses"},
-        "subjects": [
-            {"apiGroup": group, "kind": "User", "name": user} for user in (place.tenant.user, place.admin.user)
-        ],
-    }
-    assert place.api.create(binding).ok
-    path = address(pool(place.namespace))
-    for who in (place.tenant, place.admin):
-        eventually(lambda who=who: who.request("GET", path), lambda answer: answer.ok)
 
 
 @pytest.mark.parametrize("kind", ["SovereignModel", "InferencePool"])

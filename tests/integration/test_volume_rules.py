@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from sovereign.plan.inventory import Manifest
-from tests.integration.actors import Place, governed, stand_in
+from tests.integration.actors import controller
 from tests.integration.api import Api, address
 from tests.integration.conftest import Kubectl
 from tests.integration.enforcement import eventually, names
+from tests.integration.governed import Place, governed, stand_in
 
 # One at a time: the kinds that stand in for the snapshots' API are the whole cluster's, and so are volumes.
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("stand-ins")]
@@ -168,7 +169,7 @@ def test_a_volume_with_data_can_be_labelled_retained_and_bound_anew_to_its_claim
 def test_the_cluster_lets_go_of_volumes_and_others_do_not(place: Place, bound: Manifest) -> None:
     stored = place.api.get(address(bound))
     del stored["spec"]["claimRef"]
-    binder = place.controller("persistent-volume-binder")
+    binder = controller(place.api, "persistent-volume-binder")
     answer = binder.request("PUT", address(bound), stored, dryRun="All")
     assert answer.ok, answer.message
     scheduler = place.api.as_user("system:kube-scheduler")

@@ -1,8 +1,7 @@
 """Admission objects compiled from a policy: what the API server itself refuses, with the operator up or down.
 
 Manifests are written as the API server stores them, defaults included, so that applying an unchanged plan
-is no difference. The rules live in a module for each subject: nodes (`approval`), pods (`pod_rules`), claims (`claim_rules`),
-NetworkPolicies (`network_rules`), Services and routes (`service_rules`), volumes (`volume_rules`), our own status (`status_rules`).
+is no difference. The rules live in modules of their own, one for each subject.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,10 +10,16 @@ from typing import Any, Final
 
 from sovereign.api.meta import LABEL_POLICY, approved_label
 from sovereign.plan import (
+    access_rules,
     approval,
+    child_rules,
     claim_rules,
+    dedicated_rules,
+    namespace_rules,
     network_rules,
+    node_rules,
     pod_rules,
+    reserved_rules,
     service_rules,
     status_rules,
     volume_rules,
@@ -76,11 +81,18 @@ def admission_objects(policy: Policy, approved: Collection[str], settings: Setti
         ValueError: more nodes than `approval.fits` allows.
     """
     scope = _Scope(policy, settings)
+    shards = tuple(approval.shards(approved))
     compiled = [
-        *approval.node_rules(policy, approved),
+        *approval.approval_rules(policy, shards),
+        *node_rules.node_rules(policy, shards, settings),
+        *dedicated_rules.dedicated_rules(policy, shards, settings),
+        namespace_rules.namespace_rules(policy, settings),
         pod_rules.pod_rules(policy),
         claim_rules.claim_rules(policy),
         *network_rules.network_rules(policy, settings),
+        *access_rules.access_rules(policy),
+        *reserved_rules.reserved_rules(policy, settings),
+        child_rules.child_rules(policy, settings),
         *service_rules.service_rules(policy, settings),
         *volume_rules.volume_rules(policy, settings),
         status_rules.status_rules(policy, settings),

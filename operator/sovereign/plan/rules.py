@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from sovereign.plan.cel import Cel, code, quote, strings
 from sovereign.plan.inventory import Settings
@@ -64,11 +64,10 @@ def by_others(settings: Settings) -> tuple[str, Cel]:
     return "by-others", code("request.userInfo.username != %s").filled(quote(settings.operator_user))
 
 
-def controllers(*names: str) -> tuple[str, ...]:
-    """The users as whom these of the cluster's own controllers act: with one account for all, or each with its own."""
-    return "system:kube-controller-manager", *(f"system:serviceaccount:kube-system:{name}" for name in names)
+def by_controllers(*names: LiteralString) -> Cel:
+    """Whether one of these controllers of the cluster asks.
 
-
-def by_others_than(*users: str) -> tuple[str, Cel]:
-    """A condition: what ``users`` write is not judged."""
-    return "by-others", ~code("request.userInfo.username").within(strings(users))
+    With --use-service-account-credentials each has a service account of its own, without it all are the controller manager.
+    """
+    accounts = (f"system:serviceaccount:kube-system:{name}" for name in names)
+    return code("request.userInfo.username").within(strings(["system:kube-controller-manager", *accounts]))

@@ -23,7 +23,8 @@ from sovereign.plan import deployment, model
 from sovereign.plan.cel import Cel, all_of, any_of, code, quote, sentence, strings, variable
 from sovereign.plan.children import PRODUCT
 from sovereign.plan.inventory import Policy, Settings
-from sovereign.plan.rules import SPEC_CHANGES, Rules, Validation, by_others_than, controllers, resources
+from sovereign.plan.reserved_rules import TOPOLOGY
+from sovereign.plan.rules import SPEC_CHANGES, Rules, Validation, by_controllers, by_others, resources
 
 SAME_ON_ALL: Final = {
     LABEL_NAME: (PRODUCT,),
@@ -44,8 +45,6 @@ OF_ANY_VALUE: Final = (
     "job-name",
 )
 """Their other labels: the owner's, and those that ReplicaSets and Jobs add."""
-OF_THEIR_NODE: Final = "topology.kubernetes.io/"
-"""The beginning of labels that the API server copies from a pod's node to the pod."""
 
 _WRITES: Final = ("CREATE", "UPDATE")
 _SERVICES: Final = resources("", "v1", _WRITES, ["services"])
@@ -63,9 +62,12 @@ _GATEWAYS: Final[dict[str, Any]] = {
     "scope": "Namespaced",
 }
 
-_API_SERVER: Final = "system:apiserver"
-"""Writes its own Service and endpoints, in the namespace ``default``."""
-_ENDPOINT_WRITERS: Final = controllers(
+_BESIDES_THE_API_SERVER: Final = (
+    # It writes a Service and endpoints of its own, in the namespace `default`.
+    "besides-the-api-server",
+    code("request.userInfo.username != 'system:apiserver'"),
+)
+_BY_THE_CLUSTER: Final = by_controllers(
     "endpoint-controller", "endpointslice-controller", "endpointslicemirroring-controller", "generic-garbage-collector"
 )
 
@@ -82,9 +84,9 @@ _SERVICE_VARIABLES: Final = (
 def service_rules(policy: Policy, settings: Settings) -> Iterator[Rules]:
     """The rules about Services, about their endpoints, and about Ingresses and routes."""
     whose = f"policy {policy.name}: "
-    by_others = by_others_than(settings.operator_user, _API_SERVER)
     services = tuple(_services(policy, whose))
-    yield Rules("services", (_SERVICES,), services, _SERVICE_VARIABLES, (by_others, SPEC_CHANGES))
+    conditions = (by_others(settings), _BESIDES_THE_API_SERVER, SPEC_CHANGES)
+    yield Rules("services", (_SERVICES,), services, _SERVICE_VARIABLES, conditions)
     yield _endpoints(whose)
     yield _no_routes(whose) if policy.spec.network.routes == "Deny" else _routes(whose)
 
@@ -134,7 +136,7 @@ def _possible() -> Cel:
         all_of([key.equals(quote(label)), code("variables.selector[k]").within(strings(values))])
         for label, values in sorted(SAME_ON_ALL.items())
     )
-    return any_of([key.within(strings(sorted(OF_ANY_VALUE))), key.starts_with(quote(OF_THEIR_NODE)), *same])
+    return any_of([key.within(strings(sorted(OF_ANY_VALUE))), key.starts_with(quote(TOPOLOGY)), *same])
 
 
 def _service(condition: Cel, whose: str, wrong: str) -> Validation:
@@ -159,7 +161,8 @@ def _endpoints(whose: str) -> Rules:
         _ENDPOINTS,
         (Validation(code("false"), f"{whose}{wrong}", sentence(whose, _KIND, " ", _NAME, f" {wrong}")),),
         conditions=(
-            by_others_than(_API_SERVER, *_ENDPOINT_WRITERS),
+            ("by-others", ~_BY_THE_CLUSTER),
+            _BESIDES_THE_API_SERVER,
             ("leads-elsewhere", code("request.operation == 'CREATE'") | ~same),
         ),
     )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sovereign.plan.cel import Cel, code, sentence, strings
 from sovereign.plan.inventory import Policy, Settings
-from sovereign.plan.rules import Rules, Validation, by_others_than, controllers, resources
+from sovereign.plan.rules import Rules, Validation, by_controllers, resources
 
 _VOLUMES: Final = resources("", "v1", ["UPDATE"], ["persistentvolumes"])
 _SNAPSHOTS: Final[dict[str, Any]] = {
@@ -22,7 +22,6 @@ _SNAPSHOTS: Final[dict[str, Any]] = {
     "resources": ["volumesnapshots", "volumegroupsnapshots"],
     "scope": "Namespaced",
 }
-_BINDER: Final = controllers("persistent-volume-binder")
 
 _NAME: Final = code("object.metadata.?name.orValue('')")
 _SNAPSHOT_CLASS: Final = code("object.?spec.?volumeSnapshotClassName.orValue('')")
@@ -56,7 +55,10 @@ def _snapshots(whose: str, classes: list[str]) -> Rules:
 
 def _volumes(whose: str, classes: list[str], settings: Settings) -> Rules:
     bound = code("has(oldObject.spec.claimRef) && !(oldObject.spec.claimRef.?namespace.orValue('') in %s)")
-    conditions = [by_others_than(*_BINDER), ("bound", bound.filled(strings(settings.ungoverned_namespaces)))]
+    conditions = [
+        ("by-others", ~by_controllers("persistent-volume-binder")),
+        ("bound", bound.filled(strings(settings.ungoverned_namespaces))),
+    ]
     if classes:
         conditions.append(("class", _STORAGE_CLASS.within(strings(classes))))
     validations = (

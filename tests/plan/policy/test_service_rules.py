@@ -1,5 +1,6 @@
 """What the rules about Services hold to be true of pods with weights."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,7 +25,9 @@ def _pool_pod() -> dict[str, str]:
 
 
 def _import_pod() -> dict[str, str]:
-    spec = ModelSpec.model_validate({"source": {"uri": "s3://b/m"}, "digest": "sha256:" + "a" * 64})
+    spec = ModelSpec.model_validate(
+        {"source": {"uri": "s3://b/m", "endpoint": "https://s3.example.eu"}, "digest": "sha256:" + "a" * 64}
+    )
     model = SovereignModel(Owner("SovereignModel", "m", "u", "team", labels=COPIED), spec)
     settings = Settings(importer_image=f"registry.example.eu/ai/importer{DIGEST}")
     plan = plan_model(model, Governance((policy(),), "team"), settings)
@@ -33,8 +36,9 @@ def _import_pod() -> dict[str, str]:
     return labels
 
 
-@pytest.mark.parametrize("labels", [_pool_pod(), _import_pod()], ids=["serving", "import"])
-def test_every_label_of_a_pod_with_weights_is_known_to_the_rules(labels: dict[str, str]) -> None:
+@pytest.mark.parametrize("labels_of", [_pool_pod, _import_pod])
+def test_every_label_of_a_pod_with_weights_is_known_to_the_rules(labels_of: Callable[[], dict[str, str]]) -> None:
+    labels = labels_of()
     assert labels.keys() <= {*OF_ANY_VALUE, *SAME_ON_ALL}
     for key in labels.keys() & SAME_ON_ALL.keys():
         assert labels[key] in SAME_ON_ALL[key]
