@@ -31,11 +31,22 @@ class Enforcement:
 
     def remove(self) -> None:
         """Take the policy away; what it owns goes with it."""
-        for name in self.labelled:
-            self.api.request("PATCH", f"/api/v1/nodes/{name}", {"metadata": {"labels": {self.plan.node_label: None}}})
+        label(self.api, self.plan.node_label, None, self.labelled)
         for manifest in self.plan.admission:
             self.api.request("DELETE", address(manifest))
         self.api.request("DELETE", f"/apis/{API_VERSION}/sovereigntypolicies/{self.policy.name}")
+
+
+def as_operator(api: Api) -> Api:
+    """The API server, asked as the operator, with full rights: these tests install no roles."""
+    return api.as_user(Settings().operator_user, "system:masters")
+
+
+def label(api: Api, key: str, value: str | None, names: Iterable[str]) -> None:
+    """Set or take off a label of nodes as the operator, whom the rules let."""
+    for name in names:
+        answer = as_operator(api).request("PATCH", f"/api/v1/nodes/{name}", {"metadata": {"labels": {key: value}}})
+        assert answer.ok or answer.code == 404, answer.message
 
 
 def nodes(api: Api) -> list[Node]:
@@ -71,9 +82,7 @@ def enforce(api: Api, policy: Policy, namespace: str, using: Settings, also: Ite
     plan = plan_policy(policy, known, {namespace: {TEST_LABEL: namespace}}, [policy], using)
     real = {node.name for node in known} - {node.name for node in also}
     labelled = tuple(sorted(real & {*plan.to_label}))
-    for name in labelled:
-        labels = {"metadata": {"labels": {plan.node_label: "true"}}}
-        assert api.request("PATCH", f"/api/v1/nodes/{name}", labels).ok
+    label(api, plan.node_label, "true", labelled)
     for manifest in plan.admission:
         answer = api.apply(manifest)
         assert answer.ok, answer.message
@@ -84,14 +93,20 @@ def enforce(api: Api, policy: Policy, namespace: str, using: Settings, also: Ite
 
 def _wait_until_in_force(enforcement: Enforcement) -> None:
     """Dry-run requests that each of the rules must refuse, or warn of, until all do."""
-    api, namespace = enforcement.api, enforcement.namespace
+    api, namespace, approved = enforcement.api, enforcement.namespace, sorted(enforcement.plan.approved)
     expected = {
+        "-nodefacts": node("no-such-node", **{enforcement.plan.node_label: "true"}),
         "-nodename": pod(namespace, nodeName="no-such-node"),
         "-pods": pod(namespace, containers=[{"name": "c", "image": "x"}]),
         "-storage": claim(namespace, volumeName="x", storageClassName="no-such-class"),
         "-network": network_policy(namespace, egress=[{}]),
         "-default-deny": network_policy(namespace, default_deny(enforcement.policy.name)),
     }
+    if approved:
+        expected["-nodecreate"] = node(approved[0])
+    if enforcement.policy.spec.placement.dedicated:
+        expected["-dedicatednodename"] = pod("default", nodeName=approved[0])
+        eventually(lambda: bind(api, "default", "no-such-pod", approved[0]), names(enforcement, "-dedicatedbinding"))
     for suffix, manifest in expected.items():
         eventually(lambda manifest=manifest: api.create(manifest, dry_run=True), names(enforcement, suffix))
     if any(manifest["kind"] == "MutatingAdmissionPolicy" for manifest in enforcement.plan.admission):
@@ -101,6 +116,21 @@ def _wait_until_in_force(enforcement: Enforcement) -> None:
             lambda answer: label in answer.body.get("spec", {}).get("nodeSelector", {}),
         )
     eventually(lambda: bind(api, namespace, "no-such-pod", "no-such-node"), names(enforcement, "-binding"))
+    released = {"metadata": {"labels": {TEST_LABEL: None}}}
+    path = f"/api/v1/namespaces/{namespace}"
+    eventually(lambda: api.request("PATCH", path, released, dryRun="All"), names(enforcement, "-namespaces"))
+
+
+def assert_no_type_warnings(enforcement: Enforcement) -> None:
+    """That the API server's type checker has looked at each rule and finds nothing wrong."""
+    for manifest in enforcement.plan.admission:
+        if manifest["kind"] == "ValidatingAdmissionPolicy":
+            path = address(manifest)
+            checked = eventually(
+                lambda path=path: enforcement.api.request("GET", path),
+                lambda answer: answer.body.get("status", {}).get("observedGeneration") == 1,
+            )
+            assert "expressionWarnings" not in checked.body["status"].get("typeChecking", {}), checked.body["status"]
 
 
 def names(enforcement: Enforcement, suffix: str) -> Callable[[Answer], bool]:
@@ -118,6 +148,11 @@ def eventually(ask: Callable[[], Answer], holds: Callable[[Answer], bool], secon
             return answer
         assert time.monotonic() < deadline, f"still {answer.code}: {answer.message or answer.body}"
         time.sleep(0.05)
+
+
+def node(name: str, **labels: str) -> Manifest:
+    """A Node with these labels."""
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
 
 
 def pod(namespace: str, name: str = "example", **spec: Any) -> Manifest:
