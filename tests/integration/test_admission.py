@@ -33,7 +33,7 @@ from tests.integration.enforcement import (
 pytestmark = pytest.mark.integration
 
 LAWFUL, UNLAWFUL = "gpu-fr-1", "gpu-us-1"
-TIER = "example.node-restriction.kubernetes.io/tier"
+_GRANT = {"cidr": "160.0.0.0/4", "ports": [443]}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def governed(api: Api, kubectl: Kubectl, request: pytest.FixtureRequest) -> Iter
     _may_bind_and_debug(api, name, tenant.user)
     old = pod(name, "old", containers=[container("docker.io/library/nginx:1")], nodeSelector={"no": "node"})
     assert api.create(old).ok
-    enforcement = enforce(api, make_policy(api, name), name, settings(api))
+    policy = make_policy(api, name, access={"ephemeralContainers": "Allow"})
+    enforcement = enforce(api, policy, name, settings(api))
     yield Governed(enforcement, tenant, name)
     enforcement.remove()
     kubectl("delete", "namespace", name, "--wait")
@@ -369,6 +370,20 @@ def test_an_applied_plan_is_stored_as_it_was_written(governed: Governed, api: Ap
         assert again.body["metadata"]["resourceVersion"] == stored["metadata"]["resourceVersion"]
 
 
+@pytest.mark.parametrize("spec", [{}, {"images": {}, "storage": {}}, {"network": {"egress": [_GRANT]}}], ids=str)
+def test_the_api_server_finds_nothing_wrong_with_the_types(api: Api, namespace: str, spec: dict[str, Any]) -> None:
+    enforcement = enforce(api, make_policy(api, namespace, **spec), namespace, settings(api))
+    for manifest in enforcement.plan.admission:
+        if manifest["kind"] == "ValidatingAdmissionPolicy":
+            path = address(manifest)
+            checked = eventually(
+                lambda path=path: api.request("GET", path),
+                lambda answer: answer.body.get("status", {}).get("observedGeneration") == 1,
+            )
+            assert checked.body["status"].get("typeChecking", {}) == {}, manifest["metadata"]["name"]
+    enforcement.remove()
+
+
 # --- size ---------------------------------------------------------------------------------------------
 
 
@@ -392,7 +407,7 @@ def _try_names(api: Api, namespace: str, enforcement: Enforcement, names: list[s
 
 def test_fifteen_thousand_approved_nodes_work(api: Api, namespace: str, free_namespace: str) -> None:
     """With every rule that lists them: for Bindings, pods and Nodes, and for strangers, because they are dedicated."""
-    tier = {TIER: namespace}  # so that the nodes of other tests stay theirs
+    tier = {f"{namespace}.node-restriction.kubernetes.io/tier": "gold"}  # so that the nodes of other tests stay theirs
     many = _many(15_000, **tier)
     placement = {"jurisdictions": ["FR"], "nodeSelector": tier, "dedicated": True}
     enforcement = enforce(api, make_policy(api, namespace, placement=placement), namespace, settings(api), many)

@@ -27,7 +27,6 @@ from tests.integration.enforcement import (
 
 pytestmark = pytest.mark.integration
 
-TIER = "example.node-restriction.kubernetes.io/tier"
 GROUP = "example.com/group"
 
 
@@ -44,24 +43,33 @@ class Dedicated:
     group: str
     """The value of `GROUP` on both nodes."""
 
+    @property
+    def only(self) -> dict[str, str]:
+        """What selects the dedicated node alone."""
+        return {GROUP: self.group, _tier(self.group): "gold"}
+
     def refused(self, answer: Answer) -> None:
         """That it was the policy that refused, and what it said."""
         assert answer.code == 403, answer.body
         assert f"policy {self.enforcement.policy.name}: node {self.node} is dedicated" in answer.message
 
 
+def _tier(tag: str) -> str:
+    return f"{tag}.node-restriction.kubernetes.io/tier"
+
+
 @pytest.fixture
 def dedicated(api: Api, namespace: str, free_namespace: str) -> Iterator[Dedicated]:
     tag = secrets.token_hex(4)
     own, other = f"own-{tag}", f"other-{tag}"
-    for name, labels in ((own, {FACT_JURISDICTION: "FR", TIER: tag}), (other, {FACT_JURISDICTION: "FR"})):
+    for name, labels in ((own, {FACT_JURISDICTION: "FR", _tier(tag): "gold"}), (other, {FACT_JURISDICTION: "FR"})):
         manifest = objects.node(FakeNode(name, "fr-par"))
         del manifest["metadata"]["labels"][objects.OWNED_LABEL]
         manifest["metadata"]["labels"] |= labels | {GROUP: tag}
         answer = api.create(manifest)
         assert answer.ok, answer.message
     using = msgspec.structs.replace(settings(api), node_agents=(f"{free_namespace}/agent",))
-    placement = {"jurisdictions": ["FR"], "nodeSelector": {TIER: tag}, "dedicated": True}
+    placement = {"jurisdictions": ["FR"], "nodeSelector": {_tier(tag): "gold"}, "dedicated": True}
     enforcement = enforce(api, make_policy(api, namespace, placement=placement), namespace, using)
     assert enforcement.plan.approved == {own}
     yield Dedicated(enforcement, namespace, free_namespace, own, other, tag)
@@ -101,7 +109,7 @@ def test_governed_pods_and_those_of_the_system_are_taken(api: Api, dedicated: De
         answer = api.create(pod(space, nodeName=dedicated.node), dry_run=True)
         assert answer.ok, answer.message
     name = f"system-{dedicated.group}"
-    system = pod("kube-system", name, nodeSelector={GROUP: dedicated.group, TIER: dedicated.group})
+    system = pod("kube-system", name, nodeSelector=dedicated.only)
     assert api.create(system).ok
     assert landed(api, system) == dedicated.node
     api.request("DELETE", address(system), {"gracePeriodSeconds": 0})
@@ -109,7 +117,7 @@ def test_governed_pods_and_those_of_the_system_are_taken(api: Api, dedicated: De
 
 def test_the_scheduler_says_why_a_strangers_job_waits_and_finds_another_node(api: Api, dedicated: Dedicated) -> None:
     """Two pods: one that wants the dedicated node alone, and one that is content with either."""
-    insists = pod(dedicated.elsewhere, "insists", nodeSelector={GROUP: dedicated.group, TIER: dedicated.group})
+    insists = pod(dedicated.elsewhere, "insists", nodeSelector=dedicated.only)
     content = [
         pod(dedicated.elsewhere, f"content-{index}", nodeSelector={GROUP: dedicated.group}) for index in range(4)
     ]

@@ -132,7 +132,7 @@ def test_the_longest_selector_is_within_the_limits_of_cel(api: Api, namespace: s
     more = {f"{prefix}/label{index:058}": "x" * 63 for index in range(15)}
     assert changed(api, namespace, more, dryRun="").ok
     selector["matchLabels"] |= more  # type: ignore[operator]
-    placement = {"jurisdictions": ["FR"], "nodeSelector": {"example.node-restriction.kubernetes.io/tier": namespace}}
+    placement = {"jurisdictions": ["FR"], "nodeSelector": {f"{namespace}.node-restriction.kubernetes.io/tier": "gold"}}
     made = enforce(
         api, make_policy(api, namespace, namespaceSelector=selector, placement=placement), namespace, settings(api)
     )
