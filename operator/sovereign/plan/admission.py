@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sovereign.api.meta import LABEL_POLICY, approved_label
-from sovereign.plan import access_rules, approval, child_rules, claim_rules, network_rules, pod_rules, reserved_rules
+from sovereign.plan import (
+    access_rules,
+    approval,
+    child_rules,
+    claim_rules,
+    dedicated_rules,
+    namespace_rules,
+    network_rules,
+    node_rules,
+    pod_rules,
+    reserved_rules,
+)
 from sovereign.plan.cel import choose, code, quote
 from sovereign.plan.children import child
 from sovereign.plan.governance import NAMESPACE_NAME
@@ -67,8 +78,12 @@ def admission_objects(policy: Policy, approved: Collection[str], settings: Setti
         ValueError: more nodes than `approval.fits` allows.
     """
     scope = _Scope(policy, settings)
+    shards = tuple(approval.shards(approved))
     compiled = [
-        *approval.node_rules(policy, approved),
+        *approval.approval_rules(policy, shards),
+        *node_rules.node_rules(policy, shards, settings),
+        *dedicated_rules.dedicated_rules(policy, shards, settings),
+        namespace_rules.namespace_rules(policy, settings),
         pod_rules.pod_rules(policy),
         claim_rules.claim_rules(policy),
         *network_rules.network_rules(policy, settings),
