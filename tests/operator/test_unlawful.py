@@ -51,23 +51,13 @@ def told(lab: Lab, policy: str) -> Callable[[], set[tuple[str, str]]]:
 
 
 def before_the_policy(lab: Lab, place: str, *manifests: dict[str, Any]) -> None:
-    """Make objects while nothing governs the namespace, then put the policy in force again."""
-    lab.namespace(place, tier="none")
-    wait_for(
-        "the namespace to be free", lambda: place not in ((lab.get("sovpol", place) or {})["status"]["namespaces"])
-    )
-
-    def made() -> bool:
-        return (
-            lab.cluster.kubectl_as(lab.cluster.kubeconfig)
-            .run("apply", "-f", "-", input=yaml.safe_dump_all(manifests))
-            .returncode
-            == 0
-        )
-
-    wait_for("the rules to be gone", made)
-    lab.namespace(place, tier=place)
-    wait_for("the policy to govern", lambda: place in ((lab.get("sovpol", place) or {})["status"]["namespaces"]))
+    """Make objects while the policy refuses nothing, then put it in force."""
+    lab.policy(place, tier=place, enforcement="Audit")
+    text = yaml.safe_dump_all(manifests)
+    admin = lab.cluster.kubectl_as(lab.cluster.kubeconfig)
+    wait_for("the rules to be gone", lambda: admin.run("apply", "-f", "-", input=text).returncode == 0)
+    lab.policy(place, tier=place)
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
 
 
 def test_what_was_there_before_the_policy_is_told_and_left_alone(lab: Lab, operator: Process, place: str) -> None:

@@ -1,42 +1,10 @@
 """What the rules about Services would say of a Service that is there. As `network_verdict`, a second time and in Python."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
-from sovereign.api.meta import (
-    COPIED_LABELS,
-    LABEL_COMPLIANT,
-    LABEL_COMPONENT,
-    LABEL_INSTANCE,
-    LABEL_MANAGED_BY,
-    LABEL_MODEL,
-    LABEL_NAME,
-    LABEL_POOL,
-    MANAGED_BY,
-)
-
-GRANTED: Final = ("NodePort", "LoadBalancer")
-"""The types that a policy can grant."""
-_SAME_ON_ALL: Final = {
-    LABEL_NAME: ("sovereign-ai",),
-    LABEL_MANAGED_BY: (MANAGED_BY,),
-    LABEL_COMPONENT: ("serving", "import"),
-    LABEL_COMPLIANT: ("true",),
-}
-_OF_ANY_VALUE: Final = frozenset(
-    {
-        *COPIED_LABELS,
-        LABEL_INSTANCE,
-        LABEL_MODEL,
-        LABEL_POOL,
-        "pod-template-hash",
-        "batch.kubernetes.io/controller-uid",
-        "batch.kubernetes.io/job-name",
-        "controller-uid",
-        "job-name",
-    }
-)
-_OF_THEIR_NODE: Final = "topology.kubernetes.io/"
+from sovereign.api.meta import LABEL_COMPLIANT
+from sovereign.plan.service_rules import OF_ANY_VALUE, OF_THEIR_NODE, SAME_ON_ALL
 
 
 def problems(spec: Mapping[str, Any]) -> Iterator[str]:
@@ -61,4 +29,4 @@ def opening(spec: Mapping[str, Any]) -> str:
 
 def _possible(key: str, value: str) -> bool:
     """Whether a pod with weights can have this label."""
-    return key in _OF_ANY_VALUE or key.startswith(_OF_THEIR_NODE) or value in _SAME_ON_ALL.get(key, ())
+    return key in OF_ANY_VALUE or key.startswith(OF_THEIR_NODE) or value in SAME_ON_ALL.get(key, ())
