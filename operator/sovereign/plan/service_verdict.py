@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sovereign.api.meta import LABEL_COMPLIANT
-from sovereign.plan.service_rules import OF_ANY_VALUE, OF_THEIR_NODE, SAME_ON_ALL
+from sovereign.plan.reserved_rules import TOPOLOGY
+from sovereign.plan.service_rules import OF_ANY_VALUE, SAME_ON_ALL
 
 
 def problems(spec: Mapping[str, Any]) -> Iterator[str]:
@@ -29,4 +30,4 @@ def opening(spec: Mapping[str, Any]) -> str:
 
 def _possible(key: str, value: str) -> bool:
     """Whether a pod with weights can have this label."""
-    return key in OF_ANY_VALUE or key.startswith(OF_THEIR_NODE) or value in SAME_ON_ALL.get(key, ())
+    return key in OF_ANY_VALUE or key.startswith(TOPOLOGY) or value in SAME_ON_ALL.get(key, ())
