@@ -46,7 +46,7 @@ def test_a_crd_that_is_older_than_the_operator(
     """Row 25: a status field that is dropped is told once, and a spec field that users write in vain is a condition."""
     lab.model("chat", place)
     lab.wait_condition("smodel", "chat", place, "Ready", "True")
-    shorten("sovereigntypolicies", "spec", "storage", "requireTopology")
+    shorten("sovereigntypolicies", "spec", "access")
     shorten("sovereignmodels", "status", "location")
     served = lambda: "location" not in lab.cluster.kubectl("explain", "smodel.status")  # noqa: E731
     wait_for("the old schema to be served", served)
@@ -57,7 +57,7 @@ def test_a_crd_that_is_older_than_the_operator(
     assert "upgrade the CRDs" in message
 
     found = lab.wait_condition("sovpol", place, "", "Stalled", "True", "FieldPruned")
-    assert "SovereigntyPolicy spec.storage.requireTopology" in found["message"]
+    assert "SovereigntyPolicy spec.access" in found["message"]
     lab.wait_condition("sovpol", place, "", "Ready", "False", "FieldPruned")
     lab.wait_condition("smodel", "other", place, "Ready", "True")
 

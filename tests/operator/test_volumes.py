@@ -186,12 +186,12 @@ def test_a_class_that_the_policy_does_not_list(lab: Lab, operator: Process, plac
 
 
 def test_a_volume_of_nobody_concerned_costs_nothing(lab: Lab, operator: Process, place: str, disk: str) -> None:
-    """Neither a request nor a reconcile."""
+    """Not one write; `tests/controllers/test_volumes.py` sees that nothing is reconciled either."""
     lab.namespace(f"{place}-free")
     try:
         wait_for("the namespace", lambda: lab.get("serviceaccount", "default", f"{place}-free"))
         lab.settle(operator)
-        done, since = operator.metric("controller_runtime_reconcile_total"), lab.position()
+        since = lab.position()
         lab.apply(volume(disk, f"{place}-free", ANYWHERE), claim(f"{place}-free"))
         wait_for("the claim to be bound", lambda: lab.get("pv", disk)["status"].get("phase") == "Bound")  # type: ignore[index]
         for number in range(5):
@@ -199,6 +199,5 @@ def test_a_volume_of_nobody_concerned_costs_nothing(lab: Lab, operator: Process,
             lab.cluster.kubectl("patch", "pv", disk, "--type=merge", "-p", change)
         lab.settle(operator)
         assert [request for request in lab.requests(since) if request.writes] == []
-        assert operator.metric("controller_runtime_reconcile_total") - done <= 1
     finally:
         lab.cluster.kubectl("delete", "namespace", f"{place}-free", "--wait=false")

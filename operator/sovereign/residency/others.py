@@ -58,7 +58,7 @@ def other(manifest: Mapping[str, Any], kind: str) -> Other | None:
         case "NetworkPolicy":
             if not network_verdict.opened(_STRICTEST, spec):
                 return None
-            return _row(manifest, kind, spec=orjson.dumps(spec))
+            return _row(manifest, kind, spec=msgspec.json.encode(spec))
         case "Service":
             problems, opens = tuple(service_verdict.problems(spec)), service_verdict.opening(spec)
             return _row(manifest, kind, problems=problems, opens=opens) if problems or opens else None
