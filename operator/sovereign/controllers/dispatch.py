@@ -113,8 +113,7 @@ class Dispatcher:
             self._verify(self._store.pods[place])
         concerned = changed | {policy for policy, nodes in self._store.approved.items() if node.name in nodes}
         for namespace in {name for policy in concerned for name in self._store.governed_namespaces(policy)}:
-            for key in self._store.in_namespace(namespace, POOL):
-                self._queue.add(key)
+            self._pools_in(namespace)
         self._volumes_of(before, None if deleted else node, approval_changed=bool(changed))
 
     def _look_at(self, node: Node) -> None:
@@ -178,7 +177,10 @@ class Dispatcher:
     def _take_other(self, kind: str, namespace: str, name: str, row: Other | None) -> None:
         known = self._store.others.put(kind, namespace, name, row)
         if known is not None and (row is None or row.uid != known.uid):
-            self._told_of(known, self._store.unlawful.drop(known.uid))
+            broken = self._store.unlawful.drop(known.uid)
+            self._count(broken)
+            if broken:
+                self._pools_in(namespace)
         if row is not None:
             self._judge(row)
 
@@ -186,13 +188,15 @@ class Dispatcher:
         governance = self._store.governance(row.namespace)
         breaches = tuple(breach for policy in governance.policies if (breach := judge(row, policy)) is not None)
         found = Found(row.namespace, row.kind, row.name, breaches)
-        self._told_of(row, self._store.unlawful.put(row.uid, found))
+        news = self._store.unlawful.put(row.uid, found)
+        self._count(news)
+        if news or breaches:
+            # It may select other pods than before, although what is wrong with it is the same.
+            self._pools_in(row.namespace)
 
-    def _told_of(self, row: Other, policies: set[str]) -> None:
-        self._count(policies)
-        if policies:
-            for key in self._store.in_namespace(row.namespace, POOL):
-                self._queue.add(key)
+    def _pools_in(self, namespace: str) -> None:
+        for key in self._store.in_namespace(namespace, POOL):
+            self._queue.add(key)
 
     def _count(self, policies: set[str]) -> None:
         for policy in policies:
