@@ -20,20 +20,23 @@ BASE: Final[dict[str, dict[str, Any]]] = {
         "spec": {
             "namespaceSelector": _SELECTOR,
             "enforcement": "Enforce",
-            "onViolation": {"action": "Evict", "gracePeriod": "60s"},
+            "onViolation": {"action": "Evict", "gracePeriod": "60s", "maxConcurrent": 10},
             "placement": {
                 "jurisdictions": ["FR"],
                 "regions": ["fr-par"],
                 "providers": ["on-prem"],
                 "nodeSelector": {KEY: "gold"},
+                "dedicated": True,
             },
             "network": {
                 "egress": [_GRANT],
                 "importEgress": [_GRANT],
                 "dns": {"resolvers": ["10.0.0.53/32"]},
                 "ingressNamespaces": _SELECTOR,
+                "serviceTypes": ["LoadBalancer"],
+                "routes": "Allow",
             },
-            "storage": {"storageClasses": ["fast-fr"]},
+            "storage": {"storageClasses": ["fast-fr"], "snapshotClasses": ["fast-fr"], "requireTopology": True},
             "images": {"registries": ["registry.example.eu/ai"], "requireDigest": True},
             "models": {
                 "sources": ["s3://weights-fr/"],
@@ -43,6 +46,13 @@ BASE: Final[dict[str, dict[str, Any]]] = {
                 "s3Endpoint": "https://s3.example.eu",
             },
             "licenses": {"allow": ["Apache-2.0"], "unknown": "Deny"},
+            "access": {
+                "exec": "Allow",
+                "portForward": "Allow",
+                "ephemeralContainers": "Allow",
+                "resize": "Allow",
+                "serviceAccountTokens": "Allow",
+            },
         },
     },
     "SovereignModel": {
