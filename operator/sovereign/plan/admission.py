@@ -100,6 +100,7 @@ def admission_objects(policy: Policy, approved: Collection[str], settings: Setti
     objects = [manifest for rules in compiled for manifest in _validating(scope, rules)]
     if settings.mutating_admission and policy.spec.enforcement == "Enforce":
         objects += _pinning(scope)
+        objects += _keeping_off(scope) if policy.spec.placement.dedicated else ()
     return tuple(objects)
 
 
@@ -149,4 +150,24 @@ def _pinning(scope: _Scope) -> tuple[Manifest, Manifest]:
     return (
         scope.manifest("MutatingAdmissionPolicy", "pin", spec),
         scope.manifest("MutatingAdmissionPolicyBinding", "pin", {"policyName": scope.name("pin")}),
+    )
+
+
+def _keeping_off(scope: _Scope) -> tuple[Manifest, Manifest]:
+    """A MutatingAdmissionPolicy and its binding: strangers' pods are not scheduled to dedicated nodes.
+
+    It stands in nobody's way: where it fails, the validating rules refuse.
+    """
+    affinity = dedicated_rules.keep_off(scope.policy, scope.settings)
+    spec: dict[str, Any] = {
+        "failurePolicy": "Ignore",
+        "matchConditions": [{"name": name, "expression": condition.text} for name, condition in affinity.conditions],
+        "matchConstraints": scope.constraints([resources("", "v1", ["CREATE"], ["pods"])], everywhere=True),
+        "mutations": [{"jsonPatch": {"expression": affinity.patches.text}, "patchType": "JSONPatch"}],
+        "reinvocationPolicy": "IfNeeded",
+        "variables": [{"name": name, "expression": expression.text} for name, expression in affinity.variables],
+    }
+    return (
+        scope.manifest("MutatingAdmissionPolicy", "keepoff", spec),
+        scope.manifest("MutatingAdmissionPolicyBinding", "keepoff", {"policyName": scope.name("keepoff")}),
     )
