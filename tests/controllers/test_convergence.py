@@ -69,7 +69,7 @@ def view(store: Store) -> object:
     """Everything that later work is computed from."""
     return (
         {name: frozenset(approved) for name, approved in store.approved.items()},
-        {uid: violation.policies for uid, violation in store.violations.items()},
+        {uid: store.findings.violations(uid) for uid in store.findings},
         {key: (item.owner.generation, item.spec) for key, item in store.objects.items()},
         {name: store.governance(name).names for name in store.namespaces},
         {key.node for key in store.pods.values()},
