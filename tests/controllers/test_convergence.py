@@ -128,7 +128,7 @@ def test_the_incremental_view_is_that_of_a_fresh_start(history: list[Event]) -> 
 def test_every_pod_in_the_wrong_place_is_queued_for_repair(history: list[Event]) -> None:
     store, queue = feed(history)
     for (namespace, name), row in store.pods.items():
-        if row.uid in store.violations:
+        if row.uid in store.findings:
             assert Key(POD, namespace, name) in queue
 
 
@@ -144,7 +144,7 @@ def test_a_policy_that_is_gone_governs_nothing() -> None:
         ]
     )
     assert not store.governance("x").governed
-    assert store.violations == {}
+    assert store.findings == {}
 
 
 def test_a_policy_that_cannot_be_understood_keeps_governing_as_before() -> None:
@@ -171,8 +171,8 @@ def test_a_pod_in_the_wrong_place_that_is_gone_is_counted_no_more() -> None:
             ("pod", "", pod("pod", "x", "n", 1)),
         ]
     )
-    assert set(store.violations) == {"pod"}
+    assert set(store.findings) == {"pod"}
     dispatcher = Dispatcher(store, later := Queue(lambda: 0.0))
     dispatcher.pod(store.pods[("x", "pod")], None)
-    assert store.violations == {}
+    assert store.findings == {}
     assert Key("SovereigntyPolicy", "", "p") in later

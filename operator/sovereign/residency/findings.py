@@ -65,7 +65,7 @@ class Shown(NamedTuple):
 
     workload: Workload
     rule: str
-    count: int
+    objects: int
     message: str
     """About the first of them by name."""
     step: Step
@@ -78,7 +78,7 @@ class Shown(NamedTuple):
             "namespace": self.workload.namespace,
             "name": self.workload.name,
             "rule": self.rule,
-            "count": self.count,
+            "count": self.objects,
             "message": self.message[:_MESSAGE],
             "step": self.step.value,
         }
@@ -161,7 +161,7 @@ def shown(policy: str, findings: Iterable[Finding]) -> list[Shown]:
                 result[place] = Shown(*place, 1, message, step)
             else:
                 gravest = max(known.step, step, key=_GRAVITY.__getitem__)
-                result[place] = known._replace(count=known.count + 1, step=gravest)
+                result[place] = known._replace(objects=known.objects + 1, step=gravest)
     return [result[place] for place in sorted(result)]
 
 

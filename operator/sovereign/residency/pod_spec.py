@@ -3,12 +3,15 @@
 The API server refuses what breaks them. A pod that was made before its policy, or while the rules were gone, was never asked. A test
 sends random pods to an API server and compares the answers with these.
 
-Sources: the Pod Security Standards, profile ``baseline``, as of Kubernetes 1.34, and what the project adds to it.
+Sources: the Pod Security Standards, profile ``baseline``, as of Kubernetes 1.36, and what the project adds to it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from sys import intern
 from typing import Any, Final
+
+from sovereign.api.meta import RESERVED_LABELS
+from sovereign.plan import names
 
 Manifest = Mapping[str, Any]
 _Check = Callable[[Manifest, Manifest, list[Manifest]], Iterator[str]]
@@ -67,6 +70,8 @@ _PROFILES: Final = ("RuntimeDefault", "Localhost")
 _MIRROR: Final = "kubernetes.io/config.mirror"
 _APPARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"
 _RESOLVING: Final = ("ClusterFirst", "ClusterFirstWithHostNet")
+_PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
+_HOOKS: Final = ("postStart", "preStop")
 _CONTAINERS: Final = ("containers", "initContainers", "ephemeralContainers")
 
 
@@ -197,6 +202,15 @@ def _sysctls(_: Manifest, spec: Manifest, __: list[Manifest]) -> Iterator[str]:
 # --- names and the way out ------------------------------------------------------------------------------
 
 
+def _probe_hosts(_: Manifest, __: Manifest, every: list[Manifest]) -> Iterator[str]:
+    for container in every:
+        hooks = container.get("lifecycle") or {}
+        handlers = [*(container.get(probe) for probe in _PROBES), *(hooks.get(hook) for hook in _HOOKS)]
+        actions = [handler.get(action) for handler in handlers if handler for action in ("httpGet", "tcpSocket")]
+        if any(action.get("host") for action in actions if action):
+            yield container["name"]
+
+
 def _dns(_: Manifest, spec: Manifest, __: list[Manifest]) -> Iterator[str]:
     policy = spec.get("dnsPolicy", "ClusterFirst")
     if policy not in _RESOLVING:
@@ -216,6 +230,20 @@ def _proxies(_: Manifest, __: Manifest, every: list[Manifest]) -> Iterator[str]:
                 yield f"{container['name']} ({variable['name']})"
 
 
+def _weights(metadata: Manifest, spec: Manifest, every: list[Manifest]) -> Iterator[str]:
+    labels = metadata.get("labels") or {}
+    if any(key in labels for key in RESERVED_LABELS):
+        return
+    for volume in spec.get("volumes") or ():
+        claim = volume.get("persistentVolumeClaim") or {}
+        if claim.get("claimName", "").endswith(names.claim("")) and not claim.get("readOnly"):
+            name = volume["name"]
+            mounts = [mount for one in every for mount in one.get("volumeMounts") or () if mount["name"] == name]
+            devices = [device for one in every for device in one.get("volumeDevices") or () if device["name"] == name]
+            if devices or not all(mount.get("readOnly") for mount in mounts):
+                yield name
+
+
 _CHECKS: Final[Mapping[str, tuple[_Check, str]]] = {
     "hostNamespaces": (
         _host_namespaces,
@@ -228,6 +256,7 @@ _CHECKS: Final[Mapping[str, tuple[_Check, str]]] = {
     "hostProcess": (_host_process, "windowsOptions.hostProcess of %s runs it on the host"),
     "capabilities": (_capabilities, "container %s adds capabilities beyond those of an ordinary container"),
     "procMount": (_proc_mount, "container %s has all of /proc unmasked; leave procMount out"),
+    "probeHosts": (_probe_hosts, "a probe or a hook of %s calls another host, from the node's own network"),
     "seccomp": (_seccomp, "seccompProfile of %s is not RuntimeDefault or Localhost"),
     "appArmor": (_apparmor, "the AppArmor profile of %s is not RuntimeDefault or Localhost"),
     "seLinux": (_selinux, "seLinuxOptions of %s leave the containers' domain; leave user, role and type out"),
@@ -235,5 +264,6 @@ _CHECKS: Final[Mapping[str, tuple[_Check, str]]] = {
     "dns": (_dns, "it has %s; names are resolved by the cluster alone"),
     "hostAliases": (_host_aliases, "hostAliases name %s; names are resolved by the cluster alone"),
     "proxies": (_proxies, "container %s is told to send its traffic to a proxy"),
+    "weights": (_weights, "volume %s holds weights and is not mounted readOnly, so that they could be swapped"),
 }
 """By the rule's name, in the order in which they are told."""
