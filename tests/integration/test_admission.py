@@ -1,6 +1,7 @@
 """What the API server itself refuses because of a policy, tried by a tenant, with no operator running."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ from tests.integration.enforcement import (
 pytestmark = pytest.mark.integration
 
 LAWFUL, UNLAWFUL = "gpu-fr-1", "gpu-us-1"
+_GRANT = {"cidr": "160.0.0.0/4", "ports": [443]}
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def governed(api: Api, kubectl: Kubectl, request: pytest.FixtureRequest) -> Iter
     _may_bind_and_debug(api, name, tenant.user)
     old = pod(name, "old", containers=[container("docker.io/library/nginx:1")], nodeSelector={"no": "node"})
     assert api.create(old).ok
-    enforcement = enforce(api, make_policy(api, name), name, settings(api))
+    policy = make_policy(api, name, access={"ephemeralContainers": "Allow"})
+    enforcement = enforce(api, policy, name, settings(api))
     yield Governed(enforcement, tenant, name)
     enforcement.remove()
     kubectl("delete", "namespace", name, "--wait")
@@ -272,6 +275,56 @@ def test_no_scheduler_gets_round_it(api: Api, namespace: str, kubectl: Kubectl) 
     enforcement.remove()
 
 
+def _terms(*requirements: tuple[str, str, list[str]], fields: bool = False) -> dict[str, Any]:
+    found = [
+        {"key": key, "operator": operator} | ({"values": values} if values else {})
+        for key, operator, values in requirements
+    ]
+    return {"matchFields" if fields else "matchExpressions": found}
+
+
+_APPROVED = (FACT_JURISDICTION, "In", ["FR"])
+AFFINITIES: dict[str, list[dict[str, Any]]] = {
+    "a second term, OR-ed": [_terms(_APPROVED), _terms((FACT_JURISDICTION, "In", ["US"]))],
+    "In, good and bad": [_terms((FACT_JURISDICTION, "In", ["FR", "US"]))],
+    "NotIn": [_terms((FACT_JURISDICTION, "NotIn", ["FR", "DE"]))],
+    "Exists": [_terms((FACT_JURISDICTION, "Exists", []))],
+    "matchFields": [_terms(("metadata.name", "In", [UNLAWFUL]), fields=True)],
+}
+
+
+@pytest.mark.parametrize("name", AFFINITIES)
+def test_no_affinity_brings_a_pod_to_an_unapproved_node(
+    governed: Governed, kubectl: Kubectl, name: str, request: pytest.FixtureRequest
+) -> None:
+    """Row 2: by the cluster's scheduler, which is told that no other node will do, or by a Binding."""
+    pod_name = f"wants-{sorted(AFFINITIES).index(name)}"
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": AFFINITIES[name]}}
+    others = [node.name for node in nodes(governed.enforcement.api) if node.name != UNLAWFUL]
+    for term in required["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]:
+        if "matchFields" not in term and len(AFFINITIES[name]) == 1:
+            term["matchFields"] = [{"key": "metadata.name", "operator": "NotIn", "values": [one]} for one in others]
+    wanted = pod(
+        governed.namespace, pod_name, affinity={"nodeAffinity": required}, tolerations=[{"operator": "Exists"}]
+    )
+    assert governed.tenant.create(wanted).ok
+    path = f"/api/v1/namespaces/{governed.namespace}/pods/{pod_name}"
+    request.addfinalizer(lambda: governed.enforcement.api.request("DELETE", path, gracePeriodSeconds="0"))
+
+    def settled() -> dict[str, Any]:
+        found: dict[str, Any] = governed.enforcement.api.get(path)
+        tried = [one for one in found.get("status", {}).get("conditions", []) if one["type"] == "PodScheduled"]
+        return found if found["spec"].get("nodeName") or tried else {}
+
+    deadline = time.monotonic() + 60
+    while not (found := settled()):
+        assert time.monotonic() < deadline, "no scheduler looked at it"
+        time.sleep(0.1)
+    assert found["spec"].get("nodeName") != UNLAWFUL
+    if "nodeName" not in found["spec"]:
+        governed.refused(bind(governed.tenant, governed.namespace, pod_name, UNLAWFUL), UNLAWFUL, "is not approved")
+
+
 def test_a_pod_that_nobody_pinned_lands_on_an_approved_node(governed: Governed, kubectl: Kubectl) -> None:
     if not settings(governed.enforcement.api).mutating_admission:
         assert "MutatingAdmissionPolicy" not in {one["kind"] for one in governed.enforcement.plan.admission}
@@ -365,6 +418,20 @@ def test_an_applied_plan_is_stored_as_it_was_written(governed: Governed, api: Ap
         assert stored["metadata"]["ownerReferences"] == manifest["metadata"]["ownerReferences"]
         again = api.apply(manifest)
         assert again.body["metadata"]["resourceVersion"] == stored["metadata"]["resourceVersion"]
+
+
+@pytest.mark.parametrize("spec", [{}, {"images": {}, "storage": {}}, {"network": {"egress": [_GRANT]}}], ids=str)
+def test_the_api_server_finds_nothing_wrong_with_the_types(api: Api, namespace: str, spec: dict[str, Any]) -> None:
+    enforcement = enforce(api, make_policy(api, namespace, **spec), namespace, settings(api))
+    for manifest in enforcement.plan.admission:
+        if manifest["kind"] == "ValidatingAdmissionPolicy":
+            path = address(manifest)
+            checked = eventually(
+                lambda path=path: api.request("GET", path),
+                lambda answer: answer.body.get("status", {}).get("observedGeneration") == 1,
+            )
+            assert checked.body["status"].get("typeChecking", {}) == {}, manifest["metadata"]["name"]
+    enforcement.remove()
 
 
 # --- size ---------------------------------------------------------------------------------------------

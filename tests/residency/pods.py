@@ -78,6 +78,12 @@ _ACTIONS: tuple[Manifest, ...] = (
     {"tcpSocket": {"port": 80, "host": "example.com"}},
     {"exec": {"command": ["true"]}},
 )
+_ANNOTATIONS: tuple[dict[str, str], ...] = (
+    {"example.com/note": "x"},
+    {"container.apparmor.security.beta.kubernetes.io/main": "unconfined"},
+    {"container.apparmor.security.beta.kubernetes.io/main": "runtime/default"},
+    {"kubernetes.io/config.mirror": "x"},
+)
 _VARIABLES = ("PATH", "HTTP_PROXY", "https_proxy", "All_Proxy", "ftp_proxy", "NO_PROXY", "XHTTP_PROXY")
 
 
@@ -152,4 +158,8 @@ def manifests(draw: st.DrawFn) -> Manifest:
         spec["initContainers"] = [draw(_container("init", names, init=True))]
     if volumes:
         spec["volumes"] = volumes
-    return manifest(**spec)
+    pod = manifest(**spec)
+    annotations = draw(st.sampled_from([None, None, None, *_ANNOTATIONS]))
+    if annotations:
+        pod["metadata"]["annotations"] = annotations
+    return pod

@@ -92,7 +92,6 @@ WRONG: dict[str, dict[str, Any]] = {
     "pods.volumes": {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]},
     "pods.hostPorts": {"containers": [container(ports=[{"containerPort": 80, "hostPort": 80}])]},
     "pods.privileged": {"initContainers": [container("init", securityContext={"privileged": True})]},
-    "pods.hostProcess": {"securityContext": {"windowsOptions": {"hostProcess": True}}},
     "pods.capabilities": {"containers": [container(securityContext={"capabilities": {"add": ["NET_RAW"]}})]},
     "pods.procMount": {"containers": [container(securityContext={"procMount": "Unmasked"})]},
     "pods.seccomp": {"securityContext": {"seccompProfile": {"type": "Unconfined"}}},

@@ -219,12 +219,11 @@ class PodRepair:
             return Later(left)
         blocks = f"it was told to end and has not: {_blocks(pod)}"
         self._show(pod, Step.REPAIR_BLOCKED, blocks)
-        if not case.blocked:
-            case.blocked = True
-            # Whoever waits must not wait for a pod that nothing more can be done about.
-            self._all_turns().leave(key)
-            REPAIRS.labels("blocked").inc()
-        self._tell(pod, Reason.REPAIR_BLOCKED, f"{asked.message}; {blocks}", asked, "blocked")
+        tell = self._tell if case.blocked else self._count
+        tell(pod, Reason.REPAIR_BLOCKED, f"{asked.message}; {blocks}", asked, "blocked")
+        case.blocked = True
+        # Whoever waits must not wait for a pod that nothing more can be done about.
+        self._all_turns().leave(key)
         return Later(BLOCKED_AFTER)
 
     # --- pods that are lawful -----------------------------------------------------------------------
@@ -284,6 +283,10 @@ class PodRepair:
 
     def _count(self, pod: Pod, reason: Reason, message: str, asked: Remedy | None, step: str) -> None:
         REPAIRS.labels(step).inc()
+        first = asked.first if asked is not None else None
+        body = {"step": step, "namespace": pod.namespace, "pod": pod.name, "uid": pod.uid, "node": pod.node}
+        body |= {"policy": first.policy, "rule": first.rule, "reason": first.reason.value} if first is not None else {}
+        self._context.evidence.record("repair", body)
         self._tell(pod, reason, message, asked, step)
 
     def _tell(self, pod: Pod, reason: Reason, message: str, asked: Remedy | None, step: str) -> None:

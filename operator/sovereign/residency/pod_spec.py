@@ -1,9 +1,7 @@
-"""What is wrong with a pod's spec whatever the policy: the rules of `plan.pod_rules`, for pods that are there already.
+"""What is wrong with a pod whatever the policy: the rules of `plan.pod_rules` and `plan.pod_baseline`, for pods that are there already.
 
 The API server refuses what breaks them. A pod that was made before its policy, or while the rules were gone, was never asked. A test
 sends random pods to an API server and compares the answers with these.
-
-Sources: the Pod Security Standards, profile ``baseline``, as of Kubernetes 1.36, and what the project adds to it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,61 +10,13 @@ from typing import Any, Final
 
 from sovereign.api.meta import RESERVED_LABELS
 from sovereign.plan import names
+from sovereign.plan.pod_baseline import CAPABILITIES, PROFILES, SELINUX_TYPES, SYSCTLS
+from sovereign.plan.pod_rules import PROXIES, VOLUME_KINDS
 
 Manifest = Mapping[str, Any]
 _Check = Callable[[Manifest, Manifest, list[Manifest]], Iterator[str]]
 """Of metadata, spec and all containers, to what was found; nothing where all is well."""
 
-VOLUME_KINDS: Final = frozenset(
-    {
-        "configMap",
-        "downwardAPI",
-        "emptyDir",
-        "ephemeral",
-        "image",
-        "persistentVolumeClaim",
-        "projected",
-        "secret",
-    }
-)
-CAPABILITIES: Final = frozenset(
-    {
-        "AUDIT_WRITE",
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "MKNOD",
-        "NET_BIND_SERVICE",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYS_CHROOT",
-    }
-)
-SYSCTLS: Final = frozenset(
-    {
-        "kernel.shm_rmid_forced",
-        "net.ipv4.ip_local_port_range",
-        "net.ipv4.ip_local_reserved_ports",
-        "net.ipv4.ip_unprivileged_port_start",
-        "net.ipv4.ping_group_range",
-        "net.ipv4.tcp_fin_timeout",
-        "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_keepalive_probes",
-        "net.ipv4.tcp_keepalive_time",
-        "net.ipv4.tcp_rmem",
-        "net.ipv4.tcp_syncookies",
-        "net.ipv4.tcp_wmem",
-    }
-)
-SELINUX_TYPES: Final = frozenset(
-    {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"},
-)
-PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_proxy"})
-_PROFILES: Final = ("RuntimeDefault", "Localhost")
 _MIRROR: Final = "kubernetes.io/config.mirror"
 _APPARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"
 _RESOLVING: Final = ("ClusterFirst", "ClusterFirstWithHostNet")
@@ -121,7 +71,7 @@ def _host_namespaces(_: Manifest, spec: Manifest, __: list[Manifest]) -> Iterato
 
 def _volumes(_: Manifest, spec: Manifest, __: list[Manifest]) -> Iterator[str]:
     for volume in spec.get("volumes") or ():
-        if VOLUME_KINDS.isdisjoint(volume):
+        if volume.keys().isdisjoint(VOLUME_KINDS):
             kind = next((field for field in volume if field != "name"), "unknown")
             yield f"{volume['name']} ({kind})"
 
@@ -136,12 +86,6 @@ def _privileged(_: Manifest, __: Manifest, every: list[Manifest]) -> Iterator[st
 
 def _mirror(metadata: Manifest, _: Manifest, __: list[Manifest]) -> Iterator[str]:
     return (key for key in (_MIRROR,) if key in (metadata.get("annotations") or {}))
-
-
-def _host_process(_: Manifest, spec: Manifest, every: list[Manifest]) -> Iterator[str]:
-    for where, context in _contexts(spec, every):
-        if (context.get("windowsOptions") or {}).get("hostProcess"):
-            yield where
 
 
 # --- confinement ----------------------------------------------------------------------------------------
@@ -183,7 +127,7 @@ def _apparmor(metadata: Manifest, spec: Manifest, every: list[Manifest]) -> Iter
 def _profiles(field: str, spec: Manifest, every: list[Manifest]) -> Iterator[str]:
     for where, context in _contexts(spec, every):
         profile = context.get(field)
-        if profile and profile.get("type") not in _PROFILES:
+        if profile and profile.get("type") not in PROFILES:
             yield where
 
 
@@ -253,7 +197,6 @@ _CHECKS: Final[Mapping[str, tuple[_Check, str]]] = {
     "hostPorts": (_host_ports, "container %s takes a port of the host; make a Service"),
     "privileged": (_privileged, "container %s is privileged, and has the whole host"),
     "mirror": (_mirror, "it has the annotation %s, so it stands for what a kubelet runs by itself"),
-    "hostProcess": (_host_process, "windowsOptions.hostProcess of %s runs it on the host"),
     "capabilities": (_capabilities, "container %s adds capabilities beyond those of an ordinary container"),
     "procMount": (_proc_mount, "container %s has all of /proc unmasked; leave procMount out"),
     "probeHosts": (_probe_hosts, "a probe or a hook of %s calls another host, from the node's own network"),
