@@ -1,29 +1,26 @@
 """Repair of one pod that is where, or as, it may not be: out of the endpoints at once, then evicted, then deleted."""
 
-import logging
 import time
 from dataclasses import dataclass
 
 from sovereign.api.conditions import Reason
 from sovereign.api.meta import LABEL_COMPLIANT
 from sovereign.cluster.client import ApiError
-from sovereign.cluster.events import Severity, Subject
-from sovereign.cluster.metrics import REPAIR_GONE_SECONDS, REPAIR_SECONDS, REPAIRS
+from sovereign.cluster.metrics import REPAIR_GONE_SECONDS, REPAIR_SECONDS
 from sovereign.cluster.queue import Key
 from sovereign.cluster.resources import NODES, PODS
 from sovereign.cluster.rows import Pod
 from sovereign.controllers import stopping
 from sovereign.controllers.context import Context, Later, Outcome
-from sovereign.controllers.dispatch import TALLY
 from sovereign.controllers.removal import Refused, Removal, guarded
-from sovereign.controllers.store import POD, POLICY, POOL
+from sovereign.controllers.repair_report import RepairReport
+from sovereign.controllers.store import POD
 from sovereign.controllers.turns import Turns
 from sovereign.plan.inventory import Node
 from sovereign.residency import ending
 from sovereign.residency.findings import Step
-from sovereign.residency.verdicts import Remedy, remedy
+from sovereign.residency.verdicts import Remedy, Violation, remedy
 
-logger = logging.getLogger(__name__)
 RETRY = 2.0
 """Seconds between attempts at an eviction that a disruption budget refuses."""
 STRANDED_AFTER = 2.0
@@ -40,10 +37,13 @@ class _Case:
 
     uid: str
     noticed: float
+    """When it was, or when a policy began to do something about it."""
     serving: bool
     """Whether it served when it was found: it is not made to wait for its turn."""
     since: float | None = None
     """When its grace period began: at its turn. None while no policy wants it removed, or it waits."""
+    wanted: float | None = None
+    """When it first waited for its pool to be stopped."""
     stops: bool = False
     """Whether its pool is stopped on its account."""
     blocked: bool = False
@@ -63,6 +63,7 @@ class PodRepair:
         self._cases: dict[Key, _Case] = {}
         self._turns: Turns | None = None
         self._removal = Removal(context.client)
+        self._report = RepairReport(context)
 
     async def reconcile(self, key: Key) -> Outcome:
         """Take the next step for the pod ``key``, if it needs one."""
@@ -71,15 +72,22 @@ class PodRepair:
         self._close_ended(key, pod)
         if pod is None:
             return None
-        violations = store.verify(pod)
+        violations = self._verify(pod)
         if violations and pod.node and pod.node not in store.nodes and await self._node_exists(pod.node):
-            violations = store.verify(pod)
+            violations = self._verify(pod)
         if violations:
             return await self._repair(key, pod, remedy(violations))
         if store.stranded(pod):
             return await self._remake(pod, self._case(key, pod))
         self._close(key)
         return await self._restore(pod)
+
+    def _verify(self, pod: Pod) -> tuple[Violation, ...]:
+        before = self._context.store.findings.violations(pod.uid)
+        after = self._context.store.verify(pod)
+        if before != after:
+            self._report.recount(pod, (*before, *after))
+        return after
 
     # --- cases ------------------------------------------------------------------------------------
 
@@ -124,16 +132,17 @@ class PodRepair:
         if not asked.repair:
             # The grace period begins when a policy wants the pod removed, not while policies only report it.
             turns.leave(key)
-            case.since = None
+            case.since = case.wanted = None
         if not asked.enforced:
+            case.noticed = time.monotonic()
             told = asked.first.reason is Reason.IMAGE_MISMATCH
             why = "reported only" if told else "audit only: nothing is done"
-            self._tell(pod, asked.first.reason, f"{asked.message} ({why})", asked, "report")
+            self._report.tell(pod, asked.first.reason, f"{asked.message} ({why})", asked, "report")
             return None
         if pod.compliant:
             await self._leave_endpoints(pod, asked, case)
         if not asked.repair:
-            self._tell(pod, asked.first.reason, f"{asked.message} (reported only)", asked, "report")
+            self._report.tell(pod, asked.first.reason, f"{asked.message} (reported only)", asked, "report")
             return None
         if pod.mirror:
             return self._leave_to_its_node(pod, asked)
@@ -150,8 +159,8 @@ class PodRepair:
     def _leave_to_its_node(self, pod: Pod, asked: Remedy) -> Outcome:
         """A mirror pod is only the sign of a static pod, which would go on unseen without it."""
         blocks = f"only its node can end a static pod: remove its manifest from the staticPodPath of {pod.node}"
-        self._show(pod, Step.REPAIR_BLOCKED, blocks)
-        self._tell(pod, Reason.REPAIR_BLOCKED, f"{asked.message}; {blocks}", asked, "blocked")
+        self._report.show(pod, Step.REPAIR_BLOCKED, blocks)
+        self._report.tell(pod, Reason.REPAIR_BLOCKED, f"{asked.message}; {blocks}", asked, "blocked")
         return None
 
     def _waits_for_its_pool(self, pod: Pod, asked: Remedy, case: _Case) -> bool:
@@ -164,27 +173,29 @@ class PodRepair:
             stopping.ask(self._context, pool, asked.stop)
         elif stopping.scaled(self._context, pool):
             return False
+        if case.wanted is None:
+            case.wanted = time.monotonic()
         patience = min(STOPPED_AFTER, asked.grace_seconds / 2)
-        return not pod.deleting and time.monotonic() - case.noticed < patience
+        return not pod.deleting and time.monotonic() - case.wanted < patience
 
     def _wait(self, pod: Pod, asked: Remedy) -> Outcome:
-        if self._show(pod, Step.WAITING):
+        if self._report.show(pod, Step.WAITING):
             most = min(limit for _, limit in asked.limits)
             message = f"{asked.message}; it waits, because {most} others are being removed"
-            self._count(pod, asked.first.reason, message, asked, "wait")
+            self._report.count(pod, asked.first.reason, message, asked, "wait")
         return None
 
     async def _leave_endpoints(self, pod: Pod, asked: Remedy, case: _Case) -> None:
         await self._label(pod, None)
         REPAIR_SECONDS.observe(time.monotonic() - case.noticed)
-        self._count(pod, asked.first.reason, f"{asked.message}; taken out of the endpoints", asked, "endpoints")
+        self._report.count(pod, asked.first.reason, f"{asked.message}; taken out of the endpoints", asked, "endpoints")
 
     async def _remove(self, pod: Pod, asked: Remedy, case: _Case) -> Outcome:
         now, since = time.monotonic(), case.begin()
         settling = self._removal.settling(pod, now)
         if settling > 0:
             return Later(settling)
-        self._show(pod, Step.SCALED_TO_ZERO if case.stops else Step.EVICTING)
+        self._report.show(pod, Step.SCALED_TO_ZERO if case.stops else Step.EVICTING)
         refusable = since + ending.refusable(asked.grace_seconds) - now
         if refusable <= 0:
             return await self._delete(pod, asked, case)
@@ -193,16 +204,16 @@ class PodRepair:
             await self._removal.evict(pod, grace)
         except Refused as refused:
             message = f"eviction refused: {refused}; deleted when the grace period is over"
-            self._tell(pod, asked.first.reason, message, asked, "evict")
+            self._report.tell(pod, asked.first.reason, message, asked, "evict")
             return Later(min(RETRY, refusable))
-        self._count(pod, Reason.EVICTED, f"{asked.message}; evicted, with {grace} s to end", asked, "evict")
+        self._report.count(pod, Reason.EVICTED, f"{asked.message}; evicted, with {grace} s to end", asked, "evict")
         return Later(BLOCKED_AFTER)
 
     async def _delete(self, pod: Pod, asked: Remedy, case: _Case) -> Outcome:
         await self._removal.end(pod, ending.SHORTEST)
-        self._show(pod, Step.SCALED_TO_ZERO if case.stops else Step.DELETING)
+        self._report.show(pod, Step.SCALED_TO_ZERO if case.stops else Step.DELETING)
         message = f"{asked.message}; deleted, because its eviction was refused too long"
-        self._count(pod, Reason.DELETED, message, asked, "delete")
+        self._report.count(pod, Reason.DELETED, message, asked, "delete")
         return Later(BLOCKED_AFTER)
 
     async def _see_it_end(self, key: Key, pod: Pod, asked: Remedy, case: _Case) -> Outcome:
@@ -212,14 +223,14 @@ class PodRepair:
         grace = await self._removal.shorten(pod, since + asked.grace_seconds)
         if grace is not None:
             message = f"{asked.message}; it was ending already, with {pod.grace} s, and now has {grace} s"
-            self._count(pod, asked.first.reason, message, asked, "shorten")
+            self._report.count(pod, asked.first.reason, message, asked, "shorten")
         left = since + asked.grace_seconds + BLOCKED_AFTER - time.monotonic()
         if left > 0:
-            self._show(pod, Step.SCALED_TO_ZERO if case.stops else Step.DELETING)
+            self._report.show(pod, Step.SCALED_TO_ZERO if case.stops else Step.DELETING)
             return Later(left)
         blocks = f"it was told to end and has not: {_blocks(pod)}"
-        self._show(pod, Step.REPAIR_BLOCKED, blocks)
-        tell = self._tell if case.blocked else self._count
+        self._report.show(pod, Step.REPAIR_BLOCKED, blocks)
+        tell = self._report.tell if case.blocked else self._report.count
         tell(pod, Reason.REPAIR_BLOCKED, f"{asked.message}; {blocks}", asked, "blocked")
         case.blocked = True
         # Whoever waits must not wait for a pod that nothing more can be done about.
@@ -235,7 +246,7 @@ class PodRepair:
             return Later(left)
         await self._removal.drop(pod)
         message = "it waited for nodes of a policy that does not govern it any more; made anew"
-        self._count(pod, Reason.PLACED, message, None, "remake")
+        self._report.count(pod, Reason.PLACED, message, None, "remake")
         return None
 
     async def _node_exists(self, name: str) -> bool:
@@ -261,51 +272,12 @@ class PodRepair:
         ):
             await self._label(pod, "true")
             message = f"node {pod.node} is approved; the pod is back in the endpoints"
-            self._tell(pod, Reason.PLACED, message, None, "restore")
+            self._report.tell(pod, Reason.PLACED, message, None, "restore")
         return None
 
     async def _label(self, pod: Pod, value: str | None) -> None:
         body = {"metadata": {"uid": pod.uid, "labels": {LABEL_COMPLIANT: value}}}
         await guarded(self._context.client.patch(PODS.path(pod.namespace, pod.name), body))
-
-    # --- words --------------------------------------------------------------------------------------
-
-    def _show(self, pod: Pod, step: Step, blocks: str = "") -> bool:
-        """Have policies and pool show what repair has come to; whether that is news."""
-        store, queue = self._context.store, self._context.queue
-        if not store.findings.advance(pod.uid, step, blocks):
-            return False
-        for policy in {violation.policy for violation in store.findings.violations(pod.uid)}:
-            queue.add_after(Key(POLICY, "", policy), TALLY)
-        if pod.pool and (pool := Key(POOL, pod.namespace, pod.pool)) in store.objects:
-            queue.add_after(pool, TALLY)
-        return True
-
-    def _count(self, pod: Pod, reason: Reason, message: str, asked: Remedy | None, step: str) -> None:
-        REPAIRS.labels(step).inc()
-        first = asked.first if asked is not None else None
-        body = {"step": step, "namespace": pod.namespace, "pod": pod.name, "uid": pod.uid, "node": pod.node}
-        body |= {"policy": first.policy, "rule": first.rule, "reason": first.reason.value} if first is not None else {}
-        self._context.evidence.record("repair", body)
-        self._tell(pod, reason, message, asked, step)
-
-    def _tell(self, pod: Pod, reason: Reason, message: str, asked: Remedy | None, step: str) -> None:
-        """Log a step and emit an Event about it: a warning where something is wrong with the pod."""
-        severity: Severity = "Warning" if asked is not None else "Normal"
-        policy, rule = (asked.first.policy, asked.first.rule) if asked is not None else ("-", "-")
-        logger.log(
-            logging.WARNING if asked is not None else logging.INFO,
-            "Pod %s/%s on node %s, policy %s, rule %s, step %s: %s: %s",
-            pod.namespace,
-            pod.name,
-            pod.node or "-",
-            policy,
-            rule,
-            step,
-            reason,
-            message,
-        )
-        self._context.events.emit(Subject("v1", "Pod", pod.namespace, pod.name, pod.uid), severity, reason, message)
 
 
 def _key(pod: Pod) -> Key:
