@@ -182,7 +182,7 @@ class PodRepair:
         if self._report.show(pod, Step.WAITING):
             most = min(limit for _, limit in asked.limits)
             message = f"{asked.message}; it waits, because {most} others are being removed"
-            self._report.count(pod, asked.first.reason, message, asked, "wait")
+            self._report.wait(pod, message, asked)
         return None
 
     async def _leave_endpoints(self, pod: Pod, asked: Remedy, case: _Case) -> None:

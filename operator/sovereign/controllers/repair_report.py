@@ -41,16 +41,28 @@ class RepairReport:
 
     def count(self, pod: Pod, reason: Reason, message: str, asked: Remedy | None, step: str) -> None:
         """A step was taken: count it, record it, tell it."""
+        self._record(pod, asked, step)
+        self.tell(pod, reason, message, asked, step)
+
+    def wait(self, pod: Pod, message: str, asked: Remedy) -> None:
+        """It waits for its turn. That costs no request: policy and log tell it, and no Event."""
+        self._record(pod, asked, "wait")
+        self._log(pod, asked.first.reason, message, asked, "wait")
+
+    def _record(self, pod: Pod, asked: Remedy | None, step: str) -> None:
         REPAIRS.labels(step).inc()
         first = asked.first if asked is not None else None
         body = {"step": step, "namespace": pod.namespace, "pod": pod.name, "uid": pod.uid, "node": pod.node}
         body |= {"policy": first.policy, "rule": first.rule, "reason": first.reason.value} if first is not None else {}
         self._context.evidence.record("repair", body)
-        self.tell(pod, reason, message, asked, step)
 
     def tell(self, pod: Pod, reason: Reason, message: str, asked: Remedy | None, step: str) -> None:
         """Log a step and emit an Event about it: a warning where something is wrong with the pod."""
+        self._log(pod, reason, message, asked, step)
         severity: Severity = "Warning" if asked is not None else "Normal"
+        self._context.events.emit(Subject("v1", "Pod", pod.namespace, pod.name, pod.uid), severity, reason, message)
+
+    def _log(self, pod: Pod, reason: Reason, message: str, asked: Remedy | None, step: str) -> None:
         policy, rule = (asked.first.policy, asked.first.rule) if asked is not None else ("-", "-")
         logger.log(
             logging.WARNING if asked is not None else logging.INFO,
@@ -64,4 +76,3 @@ class RepairReport:
             reason,
             message,
         )
-        self._context.events.emit(Subject("v1", "Pod", pod.namespace, pod.name, pod.uid), severity, reason, message)
