@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sovereign.api.meta import FACT_IDENTITY, approving_policy
 from tests.operator.lab import FACTS, IMAGE, Lab, Process, created, endpoints, events, nodes_of, serve, status, wait_for
 
 FRENCH = ("gpu-fr-1", "gpu-fr-2", "gpu-fr-3")
@@ -66,7 +67,10 @@ def test_a_node_that_is_deleted(lab: Lab, operator: Process, place: str) -> None
         for gone in ("uid", "resourceVersion", "creationTimestamp", "managedFields"):
             saved["metadata"].pop(gone, None)
         saved.pop("status")
-        lab.cluster.kubectl("create", "-f", "-", input=json.dumps(saved))
+        saved["metadata"]["labels"] = {
+            key: value for key, value in saved["metadata"]["labels"].items() if not written_by_operator(key)
+        }
+        wait_for("its name to be free", lambda: created(lab, "", saved))
         status = {"capacity": CAPACITY, "allocatable": CAPACITY}
         lab.cluster.kubectl(
             "patch", "node", node, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status})
@@ -193,7 +197,7 @@ def occupy(lab: Lab, operator: Process, place: str) -> Iterator[Occupy]:
     """Put a ready pod with this terminationGracePeriodSeconds on the silent node; returns its UID."""
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": SILENT, "labels": {f"{FACTS}/jurisdiction": "FR"}}}
     ready = [{"type": "Ready", "status": "True", "reason": "Test", "message": ""}]
-    lab.cluster.kubectl("create", "-f", "-", input=json.dumps(node))
+    wait_for("its name to be free", lambda: created(lab, "", node))
     status(lab, "node", SILENT, conditions=ready)
 
     def put(own: int) -> str:
@@ -210,6 +214,11 @@ def occupy(lab: Lab, operator: Process, place: str) -> Iterator[Occupy]:
     yield put
     lab.cluster.kubectl("delete", "pod", "stays", "-n", place, "--force", "--grace-period=0", "--ignore-not-found")
     lab.cluster.kubectl("delete", "node", SILENT)
+
+
+def written_by_operator(label: str) -> bool:
+    """Whether only the operator may write this label of a node."""
+    return label == FACT_IDENTITY or bool(approving_policy(label))
 
 
 def given(lab: Lab, namespace: str) -> int | None:

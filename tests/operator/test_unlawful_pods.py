@@ -161,7 +161,7 @@ def test_strangers_leave_dedicated_nodes(lab: Lab, operator: Process, place: str
 def silent(lab: Lab, operator: Process, place: str) -> Iterator[str]:
     """An approved node of no kubelet; its pods go with it."""
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": SILENT, "labels": {f"{FACTS}/jurisdiction": "FR"}}}
-    lab.cluster.kubectl("create", "-f", "-", input=json.dumps(node))
+    wait_for("its name to be free", lambda: created(lab, "", node))
     status(lab, "node", SILENT, conditions=[{"type": "Ready", "status": "True", "reason": "Test", "message": ""}])
     wait_for("its approval", lambda: f"{place}.{FACTS}/approved" in lab.get("node", SILENT)["metadata"]["labels"])  # type: ignore[index]
     yield SILENT

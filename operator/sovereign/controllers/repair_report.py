@@ -1,4 +1,4 @@
-"""What is said of each step of a repair: log, Event, metric, evidence, and what policies and pools show."""
+"""What is said of each step of a repair: log, Event (which evidence records), metric, and what policies and pools show."""
 
 import logging
 from collections.abc import Iterable
@@ -40,21 +40,14 @@ class RepairReport:
             queue.add_after(pool, TALLY)
 
     def count(self, pod: Pod, reason: Reason, message: str, asked: Remedy | None, step: str) -> None:
-        """A step was taken: count it, record it, tell it."""
-        self._record(pod, asked, step)
+        """A step was taken: count it and tell it."""
+        REPAIRS.labels(step).inc()
         self.tell(pod, reason, message, asked, step)
 
     def wait(self, pod: Pod, message: str, asked: Remedy) -> None:
         """It waits for its turn. That costs no request: policy and log tell it, and no Event."""
-        self._record(pod, asked, "wait")
+        REPAIRS.labels("wait").inc()
         self._log(pod, asked.first.reason, message, asked, "wait")
-
-    def _record(self, pod: Pod, asked: Remedy | None, step: str) -> None:
-        REPAIRS.labels(step).inc()
-        first = asked.first if asked is not None else None
-        body = {"step": step, "namespace": pod.namespace, "pod": pod.name, "uid": pod.uid, "node": pod.node}
-        body |= {"policy": first.policy, "rule": first.rule, "reason": first.reason.value} if first is not None else {}
-        self._context.evidence.record("repair", body)
 
     def tell(self, pod: Pod, reason: Reason, message: str, asked: Remedy | None, step: str) -> None:
         """Log a step and emit an Event about it: a warning where something is wrong with the pod."""

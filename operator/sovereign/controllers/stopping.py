@@ -66,8 +66,6 @@ async def see_to(context: Context, item: Object) -> dict[str, Any] | None:
         }
         await children.remember(context, item, {STATUS: known})
         REPAIRS.labels("scale").inc()
-        body = {"step": "scale", "namespace": item.owner.namespace, "pool": item.owner.name, "policy": asked.policy}
-        context.evidence.record("repair", body)
         logger.warning(
             "Pool %s/%s, policy %s, step scale: %s",
             item.owner.namespace,
