@@ -1,6 +1,7 @@
 """Words for what the tests of the operator do: objects, facts, requests, processes."""
 
 import http.client
+import json
 import os
 import signal
 import subprocess
@@ -220,6 +221,52 @@ class Lab:
             return quiet >= 10
 
         wait_for("the operator to settle", check)
+
+
+def endpoints(lab: Lab, namespace: str, service: str) -> set[str]:
+    """Names of the pods behind a Service."""
+    slices = lab.all("endpointslices", namespace, f"kubernetes.io/service-name={service}")
+    return {
+        endpoint["targetRef"]["name"]
+        for entry in slices
+        for endpoint in entry.get("endpoints") or []
+        if endpoint["conditions"].get("ready")
+    }
+
+
+def nodes_of(lab: Lab, namespace: str, pool: str) -> list[str]:
+    """Where the pods of a pool are."""
+    return sorted(pod["spec"].get("nodeName", "") for pod in lab.pods(namespace, pool))
+
+
+def events(lab: Lab, namespace: str, reason: str) -> list[Manifest]:
+    """The Events of a namespace with this reason."""
+    return [event for event in lab.all("events", namespace) if event["reason"] == reason]
+
+
+def serve(lab: Lab, place: str, **spec: Any) -> str:
+    """A pool that is ready; returns the node of its first pod."""
+    lab.model("chat", place)
+    lab.pool("chat", place, **spec)
+    lab.wait_condition("sovpool", "chat", place, "Ready", "True")
+    return nodes_of(lab, place, "chat")[0]
+
+
+def created(lab: Lab, namespace: str, manifest: Manifest) -> bool:
+    """Try to create an object: what the API server knows of a new node, or of one that is gone, follows a moment later."""
+    place = ["-n", namespace] if namespace else []
+    return admitted(
+        lambda: lab.cluster.kubectl("create", *place, "-f", "-", input=json.dumps(manifest)),
+        "is not approved",
+        "is approved, and would be another machine",
+    )
+
+
+def status(lab: Lab, kind: str, name: str, namespace: str = "", **status: Any) -> None:
+    """Write a status, as a kubelet would."""
+    where = ["-n", namespace] if namespace else []
+    patch = json.dumps({"status": status})
+    lab.cluster.kubectl("patch", kind, name, *where, "--subresource=status", "--type=merge", "-p", patch)
 
 
 def custom(kind: str, name: str, namespace: str, spec: Manifest) -> Manifest:

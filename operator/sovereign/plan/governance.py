@@ -54,7 +54,7 @@ class Governance:
 
     def check_image(self, image: str) -> Verdict:
         """Whether a container image may run."""
-        return self._all(_image, image)
+        return self._all(image_verdict, image)
 
     def check_source(self, uri: str) -> Verdict:
         """Whether weights may come from ``uri``."""
@@ -203,7 +203,8 @@ def _allowed(rule: str) -> Verdict:
     return Verdict(True, rule, Reason.POLICY_ACCEPTED)
 
 
-def _image(policy: Policy, image: str) -> Verdict:
+def image_verdict(policy: Policy, image: str) -> Verdict:
+    """Whether ``policy`` lets a container image run."""
     registries, rule = policy.spec.images.registries, "images.registries"
     whose = f"policy {policy.name}: image {image}"
     if not images.well_formed(image):
