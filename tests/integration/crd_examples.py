@@ -170,6 +170,10 @@ VALUES: Final[dict[str, tuple[list[Any], list[Any]]]] = {
         [[_GRANT], []],
         [[{"cidr": cidr, "ports": [443]}] for cidr in ("0.0.0.0/0", "::/0", "0:0::0/0")],
     ),
+    "0.0.0.0/0 and ::/0 would have names asked": (
+        [["10.0.0.53/32"], []],
+        [["0.0.0.0/0"], ["10.0.0.53/32", "::/0"]],
+    ),
     "an empty selector would select everything": (
         [{"matchLabels": {"team": "web"}}, {"matchExpressions": [{"key": "team", "operator": "Exists"}]}],
         [{}, {"matchLabels": {}}, {"matchExpressions": []}, {"matchLabels": {}, "matchExpressions": []}],

@@ -158,6 +158,12 @@ _NOT_EVERYWHERE = rule(
 )
 
 
+_NOT_EVERY_SERVER = rule(
+    "self.all(e, !isCIDR(e) || cidr(e).prefixLength() > 0)",
+    "0.0.0.0/0 and ::/0 would have names asked of any server in the world; name the networks of the DNS servers",
+)
+
+
 class Dns(Model):
     """Name resolution of import jobs and of serving pods that have egress."""
 
@@ -166,7 +172,7 @@ class Dns(Model):
         max_length=8,
         description="Networks of the DNS servers that may be asked, port 53. Default: the cluster's DNS pods "
         "(k8s-app=kube-dns in kube-system).",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
+        json_schema_extra={"x-kubernetes-list-type": "set", "x-kubernetes-validations": [_NOT_EVERY_SERVER]},
     )
 
 

@@ -7,7 +7,6 @@ grants. The first policy (by name) that does not allow it is the one that is nam
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from ipaddress import ip_network
 from itertools import combinations
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -127,22 +126,22 @@ class Governance:
 
     def egress(self) -> tuple[Grant, ...]:
         """What serving pods may reach."""
-        return _granted(grants.of(policy.spec.network.egress) for policy in self.policies)
+        return _granted(grants.bounded(grants.of(policy.spec.network.egress)) for policy in self.policies)
 
     def import_egress(self) -> tuple[Grant, ...]:
         """What import jobs may reach."""
-        return _granted(grants.of(policy.spec.network.import_egress) for policy in self.policies)
+        return _granted(grants.bounded(grants.of(policy.spec.network.import_egress)) for policy in self.policies)
 
     def resolvers(self) -> tuple[Network, ...] | None:
         """The DNS servers that may be asked; ``None``, where no policy names any, is the cluster's DNS."""
         stated = [
-            tuple(Grant(ip_network(cidr), (53,)) for cidr in policy.spec.network.dns.resolvers)
+            grants.bounded(grants.dns(policy.spec.network.dns))
             for policy in self.policies
             if policy.spec.network.dns.resolvers
         ]
         if not stated:
             return None
-        return tuple(grant.network for grant in _granted(grants.normal(one) for one in stated))
+        return tuple(grant.network for grant in _granted(stated))
 
     def ingress_namespaces(self) -> tuple[LabelSelector, ...]:
         """Selectors that a caller's namespace must all satisfy; none stands for the own namespace alone."""
