@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations
 from typing import Final, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from sovereign.api.conditions import Reason
 from sovereign.api.policy import Placement
@@ -77,7 +77,7 @@ class Governance:
 
     def check_endpoint(self, uri: str, endpoint: str | None) -> Verdict:
         """Whether ``uri`` may be fetched from ``endpoint``, or from the one that the policies name."""
-        scheme = urlsplit(uri).scheme
+        scheme = _scheme(uri)
         field = _ENDPOINT_FIELDS.get(scheme)
         if field is None:
             return _allowed("models.sources")
@@ -103,7 +103,7 @@ class Governance:
 
     def endpoint_for(self, uri: str, endpoint: str | None) -> str | None:
         """The server that ``uri`` is fetched from; nothing where the URI names it, or where nobody does."""
-        scheme = urlsplit(uri).scheme
+        scheme = _scheme(uri)
         if scheme not in _ENDPOINT_FIELDS:
             return None
         return next((required for _, required in self._endpoints(scheme)), endpoint)
@@ -286,6 +286,14 @@ def _storage_class(policy: Policy, found: str | None) -> Verdict:
     return Verdict(False, rule, Reason.STORAGE_CLASS_NOT_ALLOWED, message, found or "")
 
 
+# By hand: the standard library raises for hosts that it does not like, such as ``a[b``.
+
+
+def _scheme(uri: str) -> str:
+    return uri.partition("://")[0]
+
+
 def _same_url(url: str) -> tuple[str, str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.lower(), parts.path.rstrip("/")
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    return scheme, host.lower(), path.rstrip("/")
