@@ -68,7 +68,7 @@ class Api:
         return Api(self.server, self.context, user, (*groups, "system:authenticated"))
 
     def request(self, method: str, path: str, body: Any = None, **query: str) -> Answer:
-        """Send one request; ``APPLY`` is a server-side apply. Query parameters as the API spells them."""
+        """Send one request; ``APPLY`` is a server-side apply. Query parameters as the API spells them; bytes go as they are."""
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = MEDIA_TYPES[method]
@@ -79,7 +79,7 @@ class Api:
             connection.putrequest("PATCH" if method == "APPLY" else method, f"{path}?{urlencode(query)}")
             for name, value in [*headers.items(), *self._impersonation()]:
                 connection.putheader(name, value)
-            content = b"" if body is None else json.dumps(body).encode()
+            content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
             connection.putheader("Content-Length", str(len(content)))
             connection.endheaders(content)
             response = connection.getresponse()
