@@ -126,7 +126,8 @@ class Placement(Model):
         json_schema_extra={
             "x-kubernetes-validations": [
                 rule(
-                    "self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?[.])?node-restriction[.]kubernetes[.]io/.+$'))",
+                    "self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?[.])?node-restriction[.]kubernetes[.]io/"
+                    "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
                     "only keys under node-restriction.kubernetes.io can be trusted, because a kubelet may set any other "
                     "label on itself; for example example.node-restriction.kubernetes.io/tier",
                 )
