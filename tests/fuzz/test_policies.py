@@ -105,7 +105,7 @@ def _grants(*, together: bool) -> list[dict[str, Any]]:
     """32 networks with 32 ports each, the same ones or, so that no two share all theirs, others."""
     return [
         {
-            "cidr": f"fd00:1234:5678:9abc:def0:1234:{2 * index + 1:x}000:0/112",
+            "cidr": f"fd00:1234:5678:9abc:def0:1234:{4096 + 2 * index:x}:0/112",
             "ports": [60000 + place + (0 if together else 31 * index) for place in range(32)],
         }
         for index in range(32)
@@ -133,7 +133,7 @@ def _largest(**network: Any) -> dict[str, Any]:
             "regions": [_long(index, 63) for index in range(64)],
             "providers": [_long(index, 63) for index in range(64)],
             "nodeSelector": {
-                f"{_domain(index, 224)}.node-restriction.kubernetes.io/{_long(index, 63)}": _long(index, 63)
+                f"{_domain(index, 222)}.node-restriction.kubernetes.io/{_long(index, 63)}": _long(index, 63)
                 for index in range(16)
             },
             "dedicated": True,
