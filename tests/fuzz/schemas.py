@@ -67,9 +67,9 @@ def shown(path: Path) -> str:
     return ".".join(path).replace(f".{ITEM}", ITEM).replace(f".{VALUE}", VALUE).replace(f".{KEY}", KEY)
 
 
-def field(path: Path) -> str:
-    """The last name in a path that is a field's."""
-    return next(step for step in reversed(path) if step not in (ITEM, VALUE, KEY))
+def fields(path: Path) -> list[str]:
+    """The names of fields in a path."""
+    return [step for step in path if step not in (ITEM, VALUE, KEY)]
 
 
 # --- at random ----------------------------------------------------------------------------------------
