@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from sovereign.api.kinds import KINDS, Kind
 from sovereign.api.meta import API_VERSION
-from sovereign.controllers.store import decode
 from sovereign.plan.inventory import Node
 from tests.fuzz.planning import planned, understood
 from tests.fuzz.schemas import Path, fields, objects, placed, shown, spec_schema, strings
@@ -114,7 +113,7 @@ def test_every_field_refuses_what_is_wrong_or_it_is_planned(api: Api, effort: Ef
             if not answer.ok:
                 _says_what_is_wrong(answer, path, value)
                 continue
-            item = decode(answer.body)
+            item = understood(answer.body)
             if item.problem:
                 misunderstood.append(f"{kind.kind}.{shown(path)} {value!r:.80}: {item.problem}")
             for _ in planned(item):
@@ -161,4 +160,4 @@ def test_unknown_fields_however_deep_are_pruned_or_refused(api: Api, kind: Kind,
     assert answer.code in (201, 400, 422), answer.message
     if answer.ok:
         assert "unknown" not in answer.body["spec"]
-        assert decode(answer.body).problem == ""
+        assert understood(answer.body).problem == ""

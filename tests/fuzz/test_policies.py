@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from sovereign.api.kinds import POLICY
 from sovereign.api.meta import API_VERSION, FACT_JURISDICTION
-from sovereign.controllers.store import decode
 from sovereign.plan.inventory import Manifest, Node, Policy, Settings
 from sovereign.plan.jurisdictions import KNOWN
 from sovereign.plan.policy import PolicyPlan, plan_policy
+from tests.fuzz.planning import understood
 from tests.fuzz.schemas import objects, spec_schema
 from tests.fuzz.totals import tried
 from tests.integration.api import Answer, Api, address
@@ -41,7 +41,7 @@ def _manifest(name: str, spec: dict[str, Any]) -> Manifest:
 
 
 def _plan(body: Manifest, using: Settings, nodes: int = 3) -> PolicyPlan:
-    item = decode(body)
+    item = understood(body)
     assert item.spec is not None, item.problem
     country = next(iter({*item.spec.placement.jurisdictions} & KNOWN), "FR")
     known = [Node(f"node-{index}.example.eu", labels={FACT_JURISDICTION: country}) for index in range(nodes)]

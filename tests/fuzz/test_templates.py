@@ -118,7 +118,7 @@ def test_a_template_renders_to_one_short_printable_argument_or_is_refused(source
         "{{ " + " + ".join(["1"] * 500) + " }}",
         "{{ " + " ~ ".join(["model.name"] * 150) + " }}",
         "{% if 1 %}" * 90 + "a" + "{% endif %}" * 90,
-        "{{ " + " if 1 else ".join(["1"] * 190) + " }}",
+        "{{ " + " if 1 else ".join(["1"] * 170) + " }}",
         "{{ 'a'" + "|upper" * 330 + " }}",
         "{{ ('" + "9" * 1900 + "')|int }}",
         "{{ ('" + "z" * 1900 + "')|int(0, 36) }}",
