@@ -50,9 +50,8 @@ def planned(item: Object, nodes: Sequence[Node] = samples.NODES) -> Iterator[Man
             yield from _model(item, nodes)
         case "InferencePool":
             pool = InferencePool(item.owner, item.spec)
-            for engine in samples.builtin().values():
+            for engine in (samples.builtin()["vllm"], samples.builtin()["llama-cpp"], None):
                 yield from _pool(pool, engine, nodes)
-            yield from _pool(pool, None, nodes)
         case _:
             engine = Runtime(item.owner.name, item.spec)
             for pool in (samples.pool("vllm"), samples.pool("vllm", network={"apiKeySecretRef": {"name": "key"}})):
@@ -82,9 +81,14 @@ def _model(item: Object, nodes: Sequence[Node]) -> Iterator[Manifest]:
 
 
 def _pool(pool: InferencePool, engine: Runtime | None, nodes: Sequence[Node]) -> Iterator[Manifest]:
-    for weights in (samples.model(), samples.model("gguf"), samples.model(imported=False, parameters=None)):
-        for previous in (None, 3, 2**53):
-            yield from _pool_plan(pool, engine, samples.governance(), nodes, weights, previous)
+    unknown = samples.model(imported=False, parameters=None)
+    for weights, previous in (
+        (samples.model(), None),
+        (samples.model("gguf"), 3),
+        (samples.model(), 2**53),
+        (unknown, None),
+    ):
+        yield from _pool_plan(pool, engine, samples.governance(), nodes, weights, previous)
 
 
 def _pool_plan(

@@ -177,6 +177,9 @@ class Dns(Model):
     )
 
 
+Permission = Literal["Deny", "Allow"]
+
+
 class Network(Model):
     """Whom governed workloads may talk to. Nothing else is reachable."""
 
@@ -205,6 +208,12 @@ class Network(Model):
         description="Types of Services that open a way in from outside the cluster, and may be used. Default: none, so that every "
         "Service is a ClusterIP.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    routes: Permission = Field(
+        default="Deny",
+        description="Ingresses, and what the Gateway API has in a namespace (Gateways, routes, ReferenceGrants), by which callers "
+        "outside the cluster reach Services. Where they are allowed, a route leads to Services of its own namespace. "
+        "Default: Deny.",
     )
 
 
@@ -293,13 +302,13 @@ class Licenses(Model):
     )
 
 
-Permission = Literal["Deny", "Allow"]
-
-
 class Access(Model):
     """Ways into running pods. What is denied is denied to everybody, cluster administrators included."""
 
-    exec: Permission = Field(default="Deny", description="kubectl exec, attach and cp. Default: Deny.")
+    exec: Permission = Field(
+        default="Deny",
+        description="kubectl exec, attach and cp, and all of a node's proxy but what is read there. Default: Deny.",
+    )
     port_forward: Permission = Field(
         default="Deny",
         description="kubectl port-forward, and the API server's proxy to pods and Services. Default: Deny.",
@@ -314,8 +323,8 @@ class Access(Model):
     )
     service_account_tokens: Permission = Field(
         default="Deny",
-        description="kubectl create token, which takes a service account's identity out of its pod. Kubelets always may, for "
-        "the pods they run. Default: Deny.",
+        description="kubectl create token, and Secrets that hold a token, which take a service account's identity out of its pod. "
+        "Kubelets always may, for the pods they run. Default: Deny.",
     )
 
 

@@ -20,6 +20,9 @@ from sovereign.plan import (
     node_rules,
     pod_rules,
     reserved_rules,
+    service_rules,
+    status_rules,
+    volume_rules,
 )
 from sovereign.plan.cel import choose, code, quote
 from sovereign.plan.children import child
@@ -90,6 +93,9 @@ def admission_objects(policy: Policy, approved: Collection[str], settings: Setti
         *access_rules.access_rules(policy),
         *reserved_rules.reserved_rules(policy, settings),
         child_rules.child_rules(policy, settings),
+        *service_rules.service_rules(policy, settings),
+        *volume_rules.volume_rules(policy, settings),
+        status_rules.status_rules(policy, settings),
     ]
     objects = [manifest for rules in compiled for manifest in _validating(scope, rules)]
     if settings.mutating_admission and policy.spec.enforcement == "Enforce":
