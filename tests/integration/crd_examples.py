@@ -170,7 +170,12 @@ VALUES: Final[dict[str, tuple[list[Any], list[Any]]]] = {
     "write a duration as a whole number": (["60s", "5m", "1h"], ["5 minutes", "60", "1.5h", "1h30m", "-5s"]),
     "only keys under node-restriction.kubernetes.io": (
         [{KEY: "gold"}, {"node-restriction.kubernetes.io/a": "b"}],
-        [{"topology.kubernetes.io/region": "fr"}, {"node-restriction.kubernetes.io.evil.org/a": "b"}, {"x": "y"}],
+        [
+            {"topology.kubernetes.io/region": "fr"},
+            {"node-restriction.kubernetes.io.evil.org/a": "b"},
+            {"x": "y"},
+            {f"{KEY}' || true": "b"},
+        ],
     ),
     "write a network in CIDR form": (
         ["10.1.0.0/16", "fd00:1::/64", "10.0.0.1/32"],
@@ -179,6 +184,10 @@ VALUES: Final[dict[str, tuple[list[Any], list[Any]]]] = {
     "0.0.0.0/0 and ::/0 would allow": (
         [[_GRANT], []],
         [[{"cidr": cidr, "ports": [443]}] for cidr in ("0.0.0.0/0", "::/0", "0:0::0/0")],
+    ),
+    "0.0.0.0/0 and ::/0 would have names asked": (
+        [["10.0.0.53/32"], []],
+        [["0.0.0.0/0"], ["10.0.0.53/32", "::/0"]],
     ),
     "an empty selector would select everything": (
         [{"matchLabels": {"team": "web"}}, {"matchExpressions": [{"key": "team", "operator": "Exists"}]}],

@@ -17,6 +17,8 @@ from sovereign.plan.verdict import Verdict
 
 CONCURRENCY = 8
 _MAKES_PODS = ("Deployment", "Job")
+POLICIES_SHOWN = 64
+"""Policies that a status may name; a longer list would be refused with all the rest of the status."""
 PAUSE = 1.0
 """Seconds between two writes of one status while no condition turns."""
 

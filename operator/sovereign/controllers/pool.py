@@ -137,7 +137,7 @@ class PoolController:
             "selector": ",".join(f"{key}={value}" for key, value in sorted(plan.selector.items())),
             "endpoint": plan.endpoint,
             "placement": self._placement(pods),
-            "policies": list(governance.names),
+            "policies": list(governance.names[: children.POLICIES_SHOWN]),
         }
         if plan.sizing is not None:
             content["sizing"] = plan.sizing.model_dump(by_alias=True)
