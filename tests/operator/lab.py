@@ -24,6 +24,8 @@ IMAGE = f"registry.example.eu/ai/vllm@sha256:{ZERO}"
 IMPORTER = f"registry.example.eu/ai/sovereign-operator@sha256:{ZERO}"
 DIGEST = f"sha256:{ZERO}"
 PATIENCE = 60.0
+OPERATOR = f"system:serviceaccount:{sync.NAMESPACE}:{sync.RELEASE}"
+CANARY = f"{sync.RELEASE}-canary"
 Manifest = dict[str, Any]
 
 
@@ -167,8 +169,12 @@ class Lab:
     def requests(self, since: int) -> list[audit.Request]:
         """What the operator asked the API server since then, besides watches and its lease."""
         found = self.cluster.requests(since)
-        mine = [request for request in found if "sovereign-operator" in request.user and request.verb != "watch"]
+        mine = [request for request in found if request.user == OPERATOR and request.verb != "watch"]
         return [request for request in mine if request.resource != "leases"]
+
+    def canaries(self, since: int) -> list[audit.Request]:
+        """What the canaries' account asked the API server since then."""
+        return [request for request in self.cluster.requests(since) if request.user.endswith(f":{CANARY}")]
 
     # --- operators ----------------------------------------------------------------------------------
 
@@ -185,6 +191,7 @@ class Lab:
             "SOVEREIGN_IMPORTER_IMAGE": IMPORTER,
             "SOVEREIGN_LISTEN": f"127.0.0.1:{port}",
             "SOVEREIGN_LOG_FORMAT": "json",
+            "SOVEREIGN_CANARY_SERVICE_ACCOUNT": CANARY,
             **env,
         }
         with log.open("wb") as output:

@@ -38,6 +38,10 @@
   value: {{ .Values.networkProbe.timeout | quote }}
 - name: SOVEREIGN_OWN_PULL_SECRETS
   value: {{ include "sovereign.pullSecretNames" . | quote }}
+- name: SOVEREIGN_CANARY_SERVICE_ACCOUNT
+  value: {{ ternary (include "sovereign.canary" .) "" .Values.canaries.enabled | quote }}
+- name: SOVEREIGN_CANARY_INTERVAL
+  value: {{ .Values.canaries.interval | quote }}
 - name: SOVEREIGN_LOG_FORMAT
   value: {{ .Values.log.format }}
 - name: SOVEREIGN_LOG_LEVEL

@@ -11,6 +11,7 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.resources import NODES
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children
+from sovereign.controllers.canary import Canaries
 from sovereign.controllers.context import Context, Outcome, Retry
 from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
@@ -26,13 +27,15 @@ _ADMISSION: Final = (
     "MutatingAdmissionPolicy",
     "MutatingAdmissionPolicyBinding",
 )
+_CANARY_REASONS: Final = (Reason.CANARY_ACCEPTED, Reason.CANARY_UNANSWERED)
 
 
 class PolicyController:
     """One reconcile of one policy."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, canaries: Canaries | None) -> None:
         self._context = context
+        self._canaries = canaries
         self._static_pods = StaticPodReport(context)
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -57,7 +60,7 @@ class PolicyController:
         failure = await children.bring_about(context, item, (*plan.admission, *plan.network), keep=keep)
         await self._label(plan.node_label, plan.to_label, "true")
         await self._label(plan.node_label, plan.to_unlabel, None)
-        conditions = self._conditions(item, policy, plan, failure)
+        conditions = self._conditions(item, plan, failure, self._enforced(item, policy, plan, failure))
         later = await children.write_status(context, item, self._content(key.name, plan), conditions)
         self._measure(key.name, plan, conditions)
         self._static_pods.look(item)
@@ -69,9 +72,14 @@ class PolicyController:
         labelled = tuple(node.name for node in self._context.store.nodes.values() if label in node.labels)
         await self._label(label, labelled, None)
         self._static_pods.forget(name)
+        self._forget_canaries(name)
         for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT, metrics.STATIC_PODS):
             if (name,) in metric._metrics:  # noqa: SLF001 - the client has no public test for a label
                 metric.remove(name)
+
+    def _forget_canaries(self, name: str) -> None:
+        if self._canaries is not None:
+            self._canaries.forget(name)
 
     async def _label(self, label: str, nodes: tuple[str, ...], value: str | None) -> None:
         limit = asyncio.Semaphore(children.CONCURRENCY)
@@ -119,16 +127,39 @@ class PolicyController:
     def _violations(self, name: str) -> int:
         return sum(name in violation.policies for violation in self._context.store.violations.values())
 
-    def _conditions(self, item: Object, policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> list[Condition]:
+    def _enforced(self, item: Object, policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> Condition:
+        """What is the case, the gravest first: what canaries have shown counts more than what could not be written."""
+        if self._canaries is None or not plan.trials:
+            self._forget_canaries(policy.name)
+            return _unproven(policy, plan, failure)
+        proof = self._canaries.renew(item, plan)
+        if failure is not None and not (proof is not None and proof.accepted):
+            return _unproven(policy, plan, failure)
+        result = condition(ENFORCED, *proof.enforced()) if proof is not None else _before_canaries(item)
+        self._tell_turn(item, result)
+        return result
+
+    def _tell_turn(self, item: Object, now: Condition) -> None:
+        before = _recorded(item)
+        if before is None or before["status"] == now["status"]:
+            return
+        if now["reason"] in _CANARY_REASONS:
+            self._context.tell(item, "Warning", Reason(now["reason"]), now["message"])
+        elif before["reason"] in _CANARY_REASONS and now["status"] == "True":
+            self._context.tell(item, "Normal", Reason.ENFORCED, now["message"])
+
+    def _conditions(
+        self, item: Object, plan: PolicyPlan, failure: Verdict | None, enforced: Condition
+    ) -> list[Condition]:
         problem = failure or next((v for v in plan.verdicts if v.reason is not Reason.NO_APPROVED_NODE), None)
         nowhere = next((v for v in plan.verdicts if v.reason is Reason.NO_APPROVED_NODE), None)
-        result = [_ready(plan, problem, nowhere)]
+        result = [_ready(plan, problem, nowhere, enforced)]
         if problem is not None:
             result.append(condition(STALLED, True, problem.reason, problem.message))
             self._context.tell(item, "Warning", problem.reason, problem.message)
         elif nowhere is not None:
             self._context.tell(item, "Warning", nowhere.reason, nowhere.message)
-        return [*result, _enforced(policy, plan, failure)]
+        return [*result, enforced]
 
     def _measure(self, name: str, plan: PolicyPlan, conditions: list[Condition]) -> None:
         metrics.APPROVED_NODES.labels(name).set(len(plan.approved))
@@ -137,9 +168,11 @@ class PolicyController:
         metrics.ENFORCEMENT.labels(name).set(float(enforced))
 
 
-def _ready(plan: PolicyPlan, problem: Verdict | None, nowhere: Verdict | None) -> Condition:
+def _ready(plan: PolicyPlan, problem: Verdict | None, nowhere: Verdict | None, enforced: Condition) -> Condition:
     if problem is not None:
         return condition(READY, False, problem.reason, problem.message)
+    if enforced["reason"] == Reason.CANARY_ACCEPTED:
+        return condition(READY, False, Reason.CANARY_ACCEPTED, enforced["message"])
     if nowhere is not None:
         return condition(READY, False, nowhere.reason, nowhere.message)
     return condition(
@@ -150,7 +183,24 @@ def _ready(plan: PolicyPlan, problem: Verdict | None, nowhere: Verdict | None) -
     )
 
 
-def _enforced(policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> Condition:
+def _recorded(item: Object) -> Condition | None:
+    """`Enforced` as it was written last for this generation."""
+    found = (entry for entry in item.status.get("conditions") or () if entry["type"] == ENFORCED)
+    entry = next(found, None)
+    return entry if entry is not None and entry.get("observedGeneration") == item.owner.generation else None
+
+
+def _before_canaries(item: Object) -> Condition:
+    """Until the first round has shown something, what is written stays: a new leader is through in a moment."""
+    recorded = _recorded(item)
+    if recorded is not None and recorded["reason"] in (Reason.ENFORCED, *_CANARY_REASONS):
+        return {key: recorded[key] for key in ("type", "status", "reason", "message")}
+    message = "the admission objects are in place, and canaries have yet to show that they refuse"
+    return condition(ENFORCED, None, Reason.PROGRESSING, message)
+
+
+def _unproven(policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> Condition:
+    """What is known without canaries."""
     if failure is not None:
         return condition(ENFORCED, False, failure.reason, failure.message)
     if not plan.complete:
@@ -162,4 +212,5 @@ def _enforced(policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> Cond
             Reason.AUDIT_ONLY,
             "the policy only reports; set spec.enforcement to Enforce to refuse and repair",
         )
-    return condition(ENFORCED, True, Reason.ENFORCED, "the admission objects are in place")
+    message = "the admission objects are in place; nothing tries them, because the installation has no canaries"
+    return condition(ENFORCED, True, Reason.ENFORCED, message)

@@ -6,11 +6,12 @@ and NetworkPolicies (`network_rules`).
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sovereign.api.meta import LABEL_POLICY, approved_label
-from sovereign.plan import approval, claim_rules, network_rules, pod_rules
+from sovereign.plan import approval, canaries, claim_rules, network_rules, pod_rules
+from sovereign.plan.canaries import Canary, Ground, Trial
 from sovereign.plan.cel import choose, code, quote
 from sovereign.plan.children import child
 from sovereign.plan.governance import NAMESPACE_NAME
@@ -61,23 +62,50 @@ class _Scope:
         return selector
 
 
-def admission_objects(policy: Policy, approved: Collection[str], settings: Settings) -> tuple[Manifest, ...]:
-    """All admission objects of ``policy``, whose approved nodes are ``approved``.
+@dataclass(frozen=True)
+class Admission:
+    """What is compiled from a policy."""
+
+    objects: tuple[Manifest, ...] = ()
+    trials: tuple[tuple[str, Trial], ...] = ()
+    """How each object that decides is tried, by its name; none in Audit, where nothing is refused."""
+
+
+def compiled_rules(policy: Policy, approved: Collection[str], settings: Settings) -> tuple[Rules, ...]:
+    """All rules of ``policy``, whose approved nodes are ``approved``.
+
+    Raises:
+        ValueError: more nodes than `approval.fits` allows.
+    """
+    return (
+        *approval.node_rules(policy, approved),
+        pod_rules.pod_rules(policy),
+        claim_rules.claim_rules(policy),
+        *network_rules.network_rules(policy, settings),
+    )
+
+
+def compile_policy(policy: Policy, approved: Collection[str], settings: Settings) -> Admission:
+    """All admission objects of ``policy``, whose approved nodes are ``approved``, and how they are tried.
 
     Raises:
         ValueError: more nodes than `approval.fits` allows.
     """
     scope = _Scope(policy, settings)
-    compiled = [
-        *approval.node_rules(policy, approved),
-        pod_rules.pod_rules(policy),
-        claim_rules.claim_rules(policy),
-        *network_rules.network_rules(policy, settings),
-    ]
+    compiled = compiled_rules(policy, approved, settings)
     objects = [manifest for rules in compiled for manifest in _validating(scope, rules)]
-    if settings.mutating_admission and policy.spec.enforcement == "Enforce":
+    if policy.spec.enforcement != "Enforce":
+        return Admission(tuple(objects))
+    trials = [(scope.name(rules.suffix), rules.canary) for rules in compiled if rules.canary is not None]
+    if settings.mutating_admission:
         objects += _pinning(scope)
-    return tuple(objects)
+        trials.append((scope.name("pin"), _pinned(policy)))
+    return Admission(tuple(objects), tuple(trials))
+
+
+def admission_objects(policy: Policy, approved: Collection[str], settings: Settings) -> tuple[Manifest, ...]:
+    """The objects of `compile_policy`."""
+    return compile_policy(policy, approved, settings).objects
 
 
 def _validating(scope: _Scope, rules: Rules) -> tuple[Manifest, Manifest]:
@@ -127,3 +155,14 @@ def _pinning(scope: _Scope) -> tuple[Manifest, Manifest]:
         scope.manifest("MutatingAdmissionPolicy", "pin", spec),
         scope.manifest("MutatingAdmissionPolicyBinding", "pin", {"policyName": scope.name("pin")}),
     )
+
+
+def _pinned(policy: Policy) -> Trial:
+    """A pod that nobody pinned must come back pinned."""
+    label = approved_label(policy.name)
+
+    def make(ground: Ground) -> Canary:
+        canary = canaries.create(ground.namespace, "pods", canaries.pod(policy, ground))
+        return replace(canary, changed=lambda pod: label in (pod["spec"].get("nodeSelector") or {}))
+
+    return canaries.governed(make)
