@@ -154,6 +154,7 @@ def test_settings_reach_the_operator(helm: Helm) -> None:
         "networkProbe.concurrency=4",
         "networkProbe.port=9000",
         "networkProbe.timeout=5s",
+        "canaries.interval=30s",
         "log.format=text",
         "log.level=debug",
     ]
@@ -175,6 +176,8 @@ def test_settings_reach_the_operator(helm: Helm) -> None:
         "SOVEREIGN_PROBE_CONCURRENCY": "4",
         "SOVEREIGN_PROBE_TIMEOUT": "5s",
         "SOVEREIGN_OWN_PULL_SECRETS": "own",
+        "SOVEREIGN_CANARY_SERVICE_ACCOUNT": "sovereign-operator-canary",
+        "SOVEREIGN_CANARY_INTERVAL": "30s",
         "SOVEREIGN_LOG_FORMAT": "text",
         "SOVEREIGN_LOG_LEVEL": "debug",
     }

@@ -113,7 +113,14 @@ class Lab:
         return next((entry for entry in conditions if entry["type"] == type_), {})
 
     def wait_condition(
-        self, kind: str, name: str, namespace: str, type_: str, status: str, reason: str = ""
+        self,
+        kind: str,
+        name: str,
+        namespace: str,
+        type_: str,
+        status: str,
+        reason: str = "",
+        patience: float = PATIENCE,
     ) -> Manifest:
         """Wait until a condition has this status (and reason), and return it."""
 
@@ -122,7 +129,7 @@ class Lab:
             return found if found.get("status") == status and reason in ("", found.get("reason")) else None
 
         wanted = f"{kind}/{name} {type_}={status} {reason}; it is {self.condition(kind, name, namespace, type_)}"
-        found: Manifest = wait_for(wanted, check)
+        found: Manifest = wait_for(wanted, check, patience)
         return found
 
     def namespace(self, name: str, **labels: str) -> str:

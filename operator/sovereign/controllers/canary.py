@@ -72,6 +72,8 @@ class Canaries:
         self._policies: dict[str, _Watched] = {}
         self._limit = asyncio.Semaphore(CONCURRENCY)
         self._guarded = True
+        self._unguarded_at = 0.0
+        """Since when the guard lets through what it must refuse, by the monotonic clock; 0: it does not."""
 
     # --- for the controller of policies -------------------------------------------------------------
 
@@ -202,14 +204,19 @@ class Canaries:
     async def _try_guard(self) -> None:
         """The account may send dry runs alone: this is none, about a pod that does not exist in a namespace that nothing governs."""
         finding = await self._try(self._account.name, _unguarded(self._account.namespace))
-        self._queue.add_after(_GUARD, self._interval)
-        guarded = finding.outcome is not Outcome.ACCEPTED
-        if guarded == self._guarded:
+        guarded, now = finding.outcome is not Outcome.ACCEPTED, time.monotonic()
+        self._unguarded_at = 0.0 if guarded else self._unguarded_at or now
+        settling = not guarded and now < self._unguarded_at + SETTLE
+        self._queue.add_after(_GUARD, PAUSE if settling else self._interval)
+        if settling or guarded == self._guarded:
             return
         self._guarded = guarded
+        self._tell_guard()
+
+    def _tell_guard(self) -> None:
         account = Subject("v1", "ServiceAccount", self._account.namespace, self._account.name, "")
         name = self._account.name
-        if guarded:
+        if self._guarded:
             logger.info("ServiceAccount %s may send dry runs alone again", name)
             return
         message = (

@@ -1,0 +1,287 @@
+"""The rules are tried: what is in force is proven, and what is not is said within the interval.
+
+A careless cluster admin, row 12 of the threat model, is the test bed's own user, who may do anything.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from charts import sync
+from testbed.audit import Request
+from tests.operator.lab import CANARY, IMAGE, Lab, Manifest, Process, wait_for
+from tests.operator.proxy import Proxy, status
+
+INTERVAL = 2
+SETTLE = 5
+RULES = 7
+"""Rules of a policy without a pod with weights, on an API server that pins pods."""
+KINDS = "pods,persistentvolumeclaims,networkpolicies,nodes,persistentvolumes,serviceaccounts,services,endpointslices"
+
+
+@pytest.fixture
+def proxied(lab: Lab, running: list[Process], tmp_path: Path) -> Iterator[tuple[Process, Proxy]]:
+    """An operator with a short interval that reaches the API server through the proxy, and leads."""
+    for process in running:
+        if process.popen.poll() is None:
+            process.stop()
+    with Proxy(lab.kubeconfig, tmp_path) as proxy:
+        process = lab.start(KUBECONFIG=str(proxy.kubeconfig), SOVEREIGN_CANARY_INTERVAL=f"{INTERVAL}s")
+        try:
+            wait_for("the operator to lead", lambda: process.leads)
+            yield process, proxy
+        finally:
+            process.stop()
+
+
+def events(lab: Lab, name: str, reason: str, namespace: str = "default") -> list[Manifest]:
+    return [e for e in lab.all("events", namespace) if e["reason"] == reason and e["involvedObject"]["name"] == name]
+
+
+def uids(lab: Lab) -> set[str]:
+    return {item["metadata"]["uid"] for kind in KINDS.split(",") for item in everywhere(lab, kind)}
+
+
+def everywhere(lab: Lab, kind: str) -> list[Manifest]:
+    items: list[Manifest] = json.loads(lab.cluster.kubectl("get", kind, "-A", "-o", "json"))["items"]
+    return items
+
+
+def by_canary(lab: Lab, since: int, policy: str) -> list[Request]:
+    """What was tried in the namespace of the policy's name."""
+    return [request for request in lab.canaries(since) if request.namespace == policy]
+
+
+# --- what is in force -----------------------------------------------------------------------------------
+
+
+def test_every_rule_is_seen_to_refuse_and_nothing_is_left(lab: Lab, operator: Process, place: str) -> None:
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    lab.model("chat", place)
+    lab.pool("chat", place)
+    wait_for("a pod with weights", lambda: lab.pods(place, "chat"))
+    lab.settle(operator)
+    since, before = lab.position(), uids(lab)
+    lab.cluster.kubectl("annotate", "validatingadmissionpolicy", f"sovereign-{place}-pods", "seen=true")
+    wanted = "the admission objects are in place, and 8 of 8 were seen to refuse"
+    wait_for("all rules", lambda: lab.condition("sovpol", place, "", "Enforced").get("message") == wanted)
+    wait_for("canaries", lambda: len(by_canary(lab, since, place)) >= RULES + 1)
+    assert uids(lab) == before
+    tried = by_canary(lab, since, place)
+    assert all("dryRun=All" in request.uri for request in tried)
+    assert all(request.agent.startswith("sovereign-canary/") for request in tried)
+    codes = {(request.resource, request.code) for request in tried}
+    # 201 is the pod that must come back pinned.
+    assert codes == {
+        ("pods/binding", 403),
+        ("pods", 403),
+        ("pods", 201),
+        ("persistentvolumeclaims", 403),
+        ("networkpolicies", 403),
+    }
+
+
+def test_a_policy_that_governs_nothing_is_not_shown_as_proven(lab: Lab, operator: Process, place: str) -> None:
+    name = f"{place}-later"
+    lab.policy(name, tier=name)
+    try:
+        lab.wait_condition("sovpol", name, "", "Enforced", "Unknown", "CanaryUnanswered")
+        lab.namespace(name, tier=name)
+        lab.wait_condition("sovpol", name, "", "Enforced", "True", patience=15)
+    finally:
+        lab.cluster.kubectl("delete", "sovpol", name)
+        lab.cluster.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
+
+
+def test_canaries_cost_one_request_for_each_rule_and_interval(
+    lab: Lab, proxied: tuple[Process, Proxy], place: str
+) -> None:
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    time.sleep(SETTLE)  # the round after a change is over, and no admission object changes any more
+    since, started = lab.position(), time.monotonic()
+    wait_for("some rounds", lambda: len(by_canary(lab, since, place)) >= 5 * RULES)
+    elapsed = time.monotonic() - started
+    rounds = Counter(
+        request.uri.split("sovereign-canary-")[-1][:10] if request.resource == "pods/binding" else ""
+        for request in by_canary(lab, since, place)
+    )
+    rounds.pop("", None)
+    assert set(rounds.values()) == {1}, "no rule is tried twice"
+    assert len(rounds) <= elapsed / INTERVAL + 1
+    assert len(by_canary(lab, since, place)) <= RULES * (len(rounds) + 1)
+    assert [request for request in lab.requests(since) if request.writes] == [], "the operator itself does nothing"
+
+
+# --- row 12 ---------------------------------------------------------------------------------------------
+
+CARELESS: dict[str, tuple[str, Any]] = {
+    "deletes the policy": ("validatingadmissionpolicy", None),
+    "deletes the binding": ("validatingadmissionpolicybinding", None),
+    "narrows the selector": (
+        "validatingadmissionpolicy",
+        {"spec": {"matchConstraints": {"namespaceSelector": {"matchLabels": {"no": "namespace"}}}}},
+    ),
+    "sets the binding to Audit": ("validatingadmissionpolicybinding", {"spec": {"validationActions": ["Audit"]}}),
+    "ignores failures": ("validatingadmissionpolicy", {"spec": {"failurePolicy": "Ignore"}}),
+    "adds a condition": (
+        "validatingadmissionpolicy",
+        {"spec": {"matchConditions": [{"name": "never", "expression": "false"}]}},
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CARELESS)
+def test_what_a_careless_admin_does_to_a_rule_is_undone_and_the_rule_is_proven_again(
+    lab: Lab, operator: Process, place: str, change: str
+) -> None:
+    """Row 12: restored, told by an Event, and tried again at once."""
+    kind, body = CARELESS[change]
+    name = f"sovereign-{place}-storage"
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    lab.settle(operator)
+    before = lab.get(kind, name)
+    assert before is not None
+    since = lab.position()
+    if body is None:
+        lab.cluster.kubectl("delete", kind, name)
+    else:
+        lab.cluster.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(body))
+
+    def restored() -> bool:
+        now = lab.get(kind, name)
+        return (
+            now is not None
+            and now["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
+            and (now["spec"] == before["spec"])
+        )
+
+    wait_for("the object to be as it was", restored)
+
+    def proven() -> bool:
+        tried = [r for r in by_canary(lab, since, place) if r.resource == "persistentvolumeclaims"]
+        return bool(tried) and tried[-1].code == 403
+
+    wait_for("the rule to be tried, and to refuse", proven, 15)
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    wait_for("the Event", lambda: events(lab, place, "DriftRepaired"))
+
+
+def test_a_rule_that_is_gone_is_said_by_its_name_until_it_is_back(
+    lab: Lab, proxied: tuple[Process, Proxy], place: str
+) -> None:
+    """Row 12, where the operator cannot put it back."""
+    process, proxy = proxied
+    name = f"sovereign-{place}-storage"
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    proxy.fault = lambda request: (
+        status(500, "InternalError")
+        if request.method == "PATCH" and "/validatingadmissionpolicies/" in request.path
+        else None
+    )
+    lab.cluster.kubectl("delete", "validatingadmissionpolicy", name)
+    deleted = time.monotonic()
+    found = lab.wait_condition("sovpol", place, "", "Enforced", "False", "CanaryAccepted")
+    assert time.monotonic() - deleted < SETTLE + 2 * INTERVAL + 1, "the time to settle, and the interval"
+    assert name in found["message"]
+    assert "-pods" not in found["message"]
+    assert lab.condition("sovpol", place, "", "Ready")["status"] == "False"
+    assert enforcement(process, place) == 0
+    wait_for("the Event", lambda: events(lab, place, "CanaryAccepted"))
+    proxy.fault = lambda _: None
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    lab.wait_condition("sovpol", place, "", "Ready", "True")
+    assert enforcement(process, place) == 1
+    wait_for("the Event", lambda: events(lab, place, "Enforced"))
+
+
+def enforcement(process: Process, policy: str) -> float:
+    line = f'sovereign_enforcement_state{{policy="{policy}"}} '
+    found = [row.removeprefix(line) for row in process.get("/metrics").splitlines() if row.startswith(line)]
+    return float(found[0])
+
+
+# --- what is not known ----------------------------------------------------------------------------------
+
+
+def test_an_api_server_that_does_not_answer_canaries_is_not_taken_to_refuse_them(
+    lab: Lab, proxied: tuple[Process, Proxy], place: str
+) -> None:
+    process, proxy = proxied
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+
+    def silent(request: web.Request) -> web.Response | None:
+        return (
+            status(503, "ServiceUnavailable") if request.headers["User-Agent"].startswith("sovereign-canary/") else None
+        )
+
+    proxy.fault = silent
+    found = lab.wait_condition("sovpol", place, "", "Enforced", "Unknown", "CanaryUnanswered")
+    assert "503" in found["message"]
+    assert enforcement(process, place) == 0
+    wait_for("the Event", lambda: events(lab, place, "CanaryUnanswered"))
+    proxy.fault = lambda _: None
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+
+
+def test_a_refusal_of_rbac_is_not_taken_for_one_of_the_rules(
+    lab: Lab, proxied: tuple[Process, Proxy], place: str
+) -> None:
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    binding = without_status(lab.get("clusterrolebinding", CANARY))
+    lab.cluster.kubectl("delete", "clusterrolebinding", CANARY)
+    try:
+        found = lab.wait_condition("sovpol", place, "", "Enforced", "Unknown", "CanaryUnanswered")
+        assert "the canaries' account lacks the right to create pods/binding" in found["message"]
+    finally:
+        lab.apply(binding)
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+
+
+def without_status(manifest: Manifest | None) -> Manifest:
+    assert manifest is not None
+    metadata = {key: manifest["metadata"][key] for key in ("name", "labels", "annotations")}
+    return {key: value for key, value in manifest.items() if key != "status"} | {"metadata": metadata}
+
+
+# --- the account ----------------------------------------------------------------------------------------
+
+
+def test_the_account_can_do_nothing_but_try(lab: Lab, operator: Process, place: str) -> None:
+    wait_for("the guard", lambda: "dry runs alone" in as_canary(lab, place, "lawful"))
+    assert lab.get("pod", "lawful", place) is None
+    assert "forbidden" in as_canary(lab, place, "any", "secrets")
+
+
+def as_canary(lab: Lab, namespace: str, name: str, read: str = "") -> str:
+    """What the API server says when the account makes a lawful pod in earnest, or reads."""
+    user = f"--as=system:serviceaccount:{sync.NAMESPACE}:{CANARY}"
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"containers": [{"name": "c", "image": IMAGE}]},
+    }
+    arguments = ("get", read, "-n", namespace) if read else ("create", "-f", "-")
+    kubectl = lab.cluster.kubectl_as(lab.cluster.kubeconfig)
+    return kubectl.run(*arguments, user, input="" if read else json.dumps(pod)).stderr
+
+
+def test_an_account_that_is_not_held_to_dry_runs_is_told(lab: Lab, proxied: tuple[Process, Proxy], place: str) -> None:
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    binding = without_status(lab.get("validatingadmissionpolicybinding", CANARY))
+    since, before = lab.position(), uids(lab)
+    lab.cluster.kubectl("delete", "validatingadmissionpolicybinding", CANARY)
+    try:
+        wait_for("the Event", lambda: events(lab, CANARY, "CanaryUnguarded", sync.NAMESPACE))
+        assert lab.condition("sovpol", place, "", "Enforced")["status"] == "True", "the rules refuse all the same"
+        earnest = [request for request in lab.canaries(since) if "dryRun" not in request.uri]
+        assert {request.code for request in earnest} == {404, 403}
+        assert uids(lab) == before
+    finally:
+        lab.apply(binding)
