@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import kopf
@@ -21,6 +23,7 @@ from sovereign.cluster.client import ApiError, Client
 from sovereign.cluster.connection import Connection
 from sovereign.cluster.endpoints import serve
 from sovereign.cluster.events import Events
+from sovereign.cluster.evidence import Recorder
 from sovereign.cluster.lease import Lease
 from sovereign.cluster.listener import listen
 from sovereign.cluster.queue import Key, Queue
@@ -31,6 +34,7 @@ from sovereign.controllers.canary import Canaries
 from sovereign.controllers.context import Context
 from sovereign.controllers.dispatch import Dispatcher
 from sovereign.controllers.engine import Engine
+from sovereign.controllers.heartbeat import beat
 from sovereign.controllers.model import ModelController
 from sovereign.controllers.policy import PolicyController
 from sovereign.controllers.pool import PoolController
@@ -38,7 +42,11 @@ from sovereign.controllers.probe import Prober
 from sovereign.controllers.repair import PodRepair
 from sovereign.controllers.static_pods import watch_events
 from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, RUNTIME, Store
+from sovereign.evidence.signature import private_key
 from sovereign.plan.inventory import Node, Settings
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 logger = logging.getLogger(__name__)
 CONNECT_RETRY: Final = 2.0
@@ -59,6 +67,10 @@ class Options:
     """The service account that canaries are sent as; empty: none are."""
     canary_interval: int = 0
     """Seconds from one round of canaries to the next; 0: none are sent."""
+    evidence_interval: int = 300
+    """Seconds from one heartbeat of the evidence ledger to the next."""
+    evidence_key: str = ""
+    """File with the Ed25519 key that signs the ledger; empty: it is not signed."""
 
 
 class Operator:
@@ -91,8 +103,10 @@ class Operator:
         dispatcher = Dispatcher(store, queue)
         caches = {resource.kind: _children(client, resource, dispatcher) for resource in self._served(settings)}
         pods: Reflector[Pod] = Reflector(client, PODS, rows.pod, dispatcher.pod)
-        context = Context(client, store, caches, queue, Events(client), settings, dispatcher.vanished)
-        lease = Lease(client, settings.operator_namespace, self._options.lease_name, self._options.identity)
+        evidence = Recorder(self._options.identity, _print, self._signing_key())
+        events = Events(client, evidence.record)
+        context = Context(client, store, caches, queue, events, settings, evidence, dispatcher.vanished)
+        lease = Lease(client, settings.operator_namespace, self._options.lease_name, self._options.identity, evidence)
         metrics.LEADING.labels(self._options.lease_name).set_function(lambda: float(lease.leading.is_set()))
         ready = asyncio.Event()
         kopf_task = asyncio.create_task(self._watch(dispatcher, ready), name="kopf")
@@ -120,6 +134,9 @@ class Operator:
                 logger.error("%s failed", task.get_name(), exc_info=error)
                 return 1
         return 1 if self._failed else 0
+
+    def _signing_key(self) -> "Ed25519PrivateKey | None":
+        return private_key(Path(self._options.evidence_key)) if self._options.evidence_key else None
 
     async def _discover(self, client: Client) -> Settings:
         """Wait for the API server, and see what it serves."""
@@ -204,6 +221,7 @@ class Operator:
                 asyncio.create_task(engine.run(), name="workers"),
                 asyncio.create_task(watch_events(context, dispatcher), name="static pods"),
                 *([asyncio.create_task(canaries.run(), name="canaries")] if canaries is not None else []),
+                asyncio.create_task(beat(context, self._options.evidence_interval), name="heartbeat"),
             ]
             try:
                 await asyncio.wait([*working, election], return_when=asyncio.FIRST_COMPLETED)
@@ -242,6 +260,12 @@ def _children(client: Client, resource: Resource, dispatcher: Dispatcher) -> Ref
         selector=f"{LABEL_MANAGED_BY}={MANAGED_BY}",
         inherit=rows.inherit,
     )
+
+
+def _print(line: bytes) -> None:
+    """Write a line of evidence to standard output, beside the log on standard error."""
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
 
 
 async def _own_user(client: Client) -> str:

@@ -36,6 +36,7 @@ class Process:
     popen: subprocess.Popen[bytes]
     port: int
     log: Path
+    evidence: Path
 
     def get(self, path: str) -> str:
         """What one of its endpoints answers; nothing while it does not."""
@@ -189,6 +190,7 @@ class Lab:
         """Start an operator process; does not wait."""
         self._started += 1
         log = self.logs / f"operator-{self._started}.log"
+        evidence = self.logs / f"evidence-{self._started}.log"
         (port,) = ports.choose(1, ())
         environment = {
             **os.environ,
@@ -201,11 +203,11 @@ class Lab:
             "SOVEREIGN_CANARY_SERVICE_ACCOUNT": CANARY,
             **env,
         }
-        with log.open("wb") as output:
+        with log.open("wb") as errors, evidence.open("wb") as output:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "sovereign.main", "run"], env=environment, stderr=output, stdout=output
+                [sys.executable, "-m", "sovereign.main", "run"], env=environment, stderr=errors, stdout=output
             )
-        return Process(popen, port, log)
+        return Process(popen, port, log, evidence)
 
     def settle(self, operator: Process) -> None:
         """Wait until the operator has nothing to do and the cluster's own controllers are through."""

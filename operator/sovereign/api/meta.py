@@ -48,6 +48,9 @@ LABEL_COMPLIANT: Final = f"{GROUP}/compliant"
 RESERVED_LABELS: Final = (LABEL_POOL, LABEL_MODEL, LABEL_COMPLIANT)
 """Labels by which Services and NetworkPolicies know pods with weights; only the operator and what acts for it sets them."""
 
+ANNOTATION_EVIDENCE: Final = f"{GROUP}/evidence-head"
+"""On the operator's Lease: how far the evidence ledger goes, as ``SEQ:DIGEST``."""
+
 MANAGED_BY: Final = "sovereign-operator"
 
 COMPONENT_PROBE: Final = "probe"

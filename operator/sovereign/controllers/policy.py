@@ -13,6 +13,7 @@ from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children
 from sovereign.controllers.canary import Canaries
 from sovereign.controllers.context import Context, Outcome, Retry
+from sovereign.controllers.heartbeat import PolicyRecord
 from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
 from sovereign.plan.inventory import Node, Policy
@@ -37,6 +38,7 @@ class PolicyController:
         self._context = context
         self._canaries = canaries
         self._static_pods = StaticPodReport(context)
+        self._record = PolicyRecord(context)
 
     async def reconcile(self, key: Key) -> Outcome:
         """Write the gate first, then the labels by which pods find through it, then the status."""
@@ -64,6 +66,7 @@ class PolicyController:
         later = await children.write_status(context, item, self._content(key.name, plan), conditions)
         self._measure(key.name, plan, conditions)
         self._static_pods.look(item)
+        self._record.look(item, plan)
         return Retry(failure.message) if failure is not None else later
 
     async def _clean_up(self, name: str) -> None:
@@ -73,6 +76,7 @@ class PolicyController:
         await self._label(label, labelled, None)
         self._static_pods.forget(name)
         self._forget_canaries(name)
+        self._record.forget(name)
         for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT, metrics.STATIC_PODS):
             if (name,) in metric._metrics:  # noqa: SLF001 - the client has no public test for a label
                 metric.remove(name)

@@ -24,6 +24,11 @@ ON_NODES: Final[tuple[Row, ...]] = (
     (meta.FACT_REGION, ADMINISTRATOR, "The region it is in; what placement.regions names."),
     (meta.FACT_PROVIDER, ADMINISTRATOR, "Who runs it; what placement.providers names."),
     (
+        meta.FACT_IDENTITY,
+        OPERATOR,
+        "Which machine the facts were set for, as hashes of UID, providerID and systemUUID; on another they are withdrawn.",
+    ),
+    (
         meta.approved_label("<policy>"),
         OPERATOR,
         "true on exactly the nodes that the policy approves; workloads select it. Put back when somebody changes it.",
