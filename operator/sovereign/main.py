@@ -228,8 +228,8 @@ def run(
         workers,
         listen,
         probe_listen,
-        heartbeat,
-        evidence_key,
+        evidence_interval=heartbeat,
+        evidence_key=evidence_key,
         canary_account=canary_service_account,
         canary_interval=_seconds("--canary-interval", canary_interval),
     )
