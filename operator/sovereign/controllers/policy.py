@@ -13,10 +13,11 @@ from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children
 from sovereign.controllers.canary import Canaries
 from sovereign.controllers.context import Context, Outcome, Retry
+from sovereign.controllers.enforcement import Enforcement
 from sovereign.controllers.heartbeat import PolicyRecord
 from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
-from sovereign.plan.inventory import Node, Policy
+from sovereign.plan.inventory import Node
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from sovereign.plan.verdict import Verdict
 
@@ -28,7 +29,6 @@ _ADMISSION: Final = (
     "MutatingAdmissionPolicy",
     "MutatingAdmissionPolicyBinding",
 )
-_CANARY_REASONS: Final = (Reason.CANARY_ACCEPTED, Reason.CANARY_UNANSWERED)
 
 
 class PolicyController:
@@ -36,7 +36,7 @@ class PolicyController:
 
     def __init__(self, context: Context, canaries: Canaries | None) -> None:
         self._context = context
-        self._canaries = canaries
+        self._enforcement = Enforcement(context, canaries)
         self._static_pods = StaticPodReport(context)
         self._record = PolicyRecord(context)
 
@@ -59,10 +59,12 @@ class PolicyController:
             context.settings,
         )
         keep = () if plan.complete else _ADMISSION
+        missing = self._enforcement.missing(item, plan)
         failure = await children.bring_about(context, item, (*plan.admission, *plan.network), keep=keep)
+        self._enforcement.wrote(item, plan, missing, failure)
         await self._label(plan.node_label, plan.to_label, "true")
         await self._label(plan.node_label, plan.to_unlabel, None)
-        conditions = self._conditions(item, plan, failure, self._enforced(item, policy, plan, failure))
+        conditions = self._conditions(item, plan, failure, self._enforcement.judge(item, policy, plan, failure))
         later = await children.write_status(context, item, self._content(key.name, plan), conditions)
         self._measure(key.name, plan, conditions)
         self._static_pods.look(item)
@@ -75,15 +77,11 @@ class PolicyController:
         labelled = tuple(node.name for node in self._context.store.nodes.values() if label in node.labels)
         await self._label(label, labelled, None)
         self._static_pods.forget(name)
-        self._forget_canaries(name)
+        self._enforcement.forget(name)
         self._record.forget(name)
         for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT, metrics.STATIC_PODS):
             if (name,) in metric._metrics:  # noqa: SLF001 - the client has no public test for a label
                 metric.remove(name)
-
-    def _forget_canaries(self, name: str) -> None:
-        if self._canaries is not None:
-            self._canaries.forget(name)
 
     async def _label(self, label: str, nodes: tuple[str, ...], value: str | None) -> None:
         limit = asyncio.Semaphore(children.CONCURRENCY)
@@ -131,27 +129,6 @@ class PolicyController:
     def _violations(self, name: str) -> int:
         return sum(name in violation.policies for violation in self._context.store.violations.values())
 
-    def _enforced(self, item: Object, policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> Condition:
-        """What is the case, the gravest first: what canaries have shown counts more than what could not be written."""
-        if self._canaries is None or not plan.trials:
-            self._forget_canaries(policy.name)
-            return _unproven(policy, plan, failure)
-        proof = self._canaries.renew(item, plan)
-        if failure is not None and not (proof is not None and proof.accepted):
-            return _unproven(policy, plan, failure)
-        result = condition(ENFORCED, *proof.enforced()) if proof is not None else _before_canaries(item)
-        self._tell_turn(item, result)
-        return result
-
-    def _tell_turn(self, item: Object, now: Condition) -> None:
-        before = _recorded(item)
-        if before is None or before["status"] == now["status"]:
-            return
-        if now["reason"] in _CANARY_REASONS:
-            self._context.tell(item, "Warning", Reason(now["reason"]), now["message"])
-        elif before["reason"] in _CANARY_REASONS and now["status"] == "True":
-            self._context.tell(item, "Normal", Reason.ENFORCED, now["message"])
-
     def _conditions(
         self, item: Object, plan: PolicyPlan, failure: Verdict | None, enforced: Condition
     ) -> list[Condition]:
@@ -185,36 +162,3 @@ def _ready(plan: PolicyPlan, problem: Verdict | None, nowhere: Verdict | None, e
         Reason.READY,
         f"{len(plan.approved)} nodes are approved, {len(plan.rejections)} are not; {len(plan.namespaces)} namespaces are governed",
     )
-
-
-def _recorded(item: Object) -> Condition | None:
-    """`Enforced` as it was written last for this generation."""
-    found = (entry for entry in item.status.get("conditions") or () if entry["type"] == ENFORCED)
-    entry = next(found, None)
-    return entry if entry is not None and entry.get("observedGeneration") == item.owner.generation else None
-
-
-def _before_canaries(item: Object) -> Condition:
-    """Until the first round has shown something, what is written stays: a new leader is through in a moment."""
-    recorded = _recorded(item)
-    if recorded is not None and recorded["reason"] in (Reason.ENFORCED, *_CANARY_REASONS):
-        return {key: recorded[key] for key in ("type", "status", "reason", "message")}
-    message = "the admission objects are in place, and canaries have yet to show that they refuse"
-    return condition(ENFORCED, None, Reason.PROGRESSING, message)
-
-
-def _unproven(policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> Condition:
-    """What is known without canaries."""
-    if failure is not None:
-        return condition(ENFORCED, False, failure.reason, failure.message)
-    if not plan.complete:
-        return condition(ENFORCED, False, Reason.TOO_MANY_NODES, "the rules in force are older than the policy")
-    if policy.spec.enforcement == "Audit":
-        return condition(
-            ENFORCED,
-            False,
-            Reason.AUDIT_ONLY,
-            "the policy only reports; set spec.enforcement to Enforce to refuse and repair",
-        )
-    message = "the admission objects are in place; nothing tries them, because the installation has no canaries"
-    return condition(ENFORCED, True, Reason.ENFORCED, message)

@@ -14,7 +14,9 @@ from typing import Any, Final
 from sovereign.plan.inventory import Manifest, Policy
 
 PREFIX: Final = "sovereign-canary-"
-"""What names of objects that do not exist begin with. The guard of the canaries' account knows it."""
+"""What names of objects that do not exist begin with."""
+NOBODY: Final = "sovereign-canary"
+"""The one name that canaries reach into. RBAC holds their account to it, so that nothing hangs on its guard."""
 _DIGEST: Final = "sha256:" + "0" * 64
 
 
@@ -28,8 +30,12 @@ class Ground:
     """A governed namespace."""
     pod: tuple[str, str] | None = None
     """Namespace and name of a pod with weights, in a governed namespace."""
+    pool: tuple[str, str] | None = None
+    """Namespace and name of a pool that has a Deployment, in a governed namespace."""
     node: str = ""
     """An approved node."""
+    stranger: str = ""
+    """A namespace that no policy governs, and that is not exempt."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class Canary:
     dry_run: bool = True
     """False for CONNECT alone, which cannot be."""
     absent: str = ""
-    """The object that does not exist and is looked up after admission: that it is not found means that no rule refused."""
+    """The object that does not exist and is looked up after admission: that it is not found means that no rule refused.
+    For CONNECT it may be there all the same, because anybody may make it: nothing is upgraded, so that is told by 400."""
     changed: Callable[[Mapping[str, Any]], bool] | None = None
     """For a rule that changes what it gets: whether it did. None: it must refuse."""
 
@@ -74,14 +81,20 @@ def pointer(*parts: str) -> str:
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def connect(method: str, ground: Ground, subresource: str, query: str = "") -> Canary:
-    """Reaching into a pod that does not exist."""
-    path = f"/api/v1/namespaces/{ground.namespace}/pods/{ground.name}/{subresource}"
-    return Canary(method, f"{path}?{query}" if query else path, dry_run=False, absent=ground.name)
+def connect(namespace: str, plural: str, subresource: str) -> Canary:
+    """Reaching into `NOBODY`, without asking for the upgrade without which nothing is run."""
+    place = f"namespaces/{namespace}/" if namespace else ""
+    return Canary("GET", f"/api/v1/{place}{plural}/{NOBODY}/{subresource}", dry_run=False, absent=NOBODY)
 
 
-def pod(policy: Policy, ground: Ground, *, image: str = "", **spec: Any) -> Manifest:
-    """A pod that ``policy`` and Pod Security `restricted` admit, with another ``image`` or fields of ``spec`` on top."""
+def pod(policy: Policy, ground: Ground, *, namespace: str = "", **spec: Any) -> Manifest:
+    """A pod that ``policy`` and Pod Security `restricted` admit, with fields of ``spec`` on top."""
+    metadata = named(ground.name, namespace or ground.namespace)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod_spec(policy) | spec}
+
+
+def pod_spec(policy: Policy, image: str = "") -> Manifest:
+    """The spec of such a pod, with another ``image``."""
     registries = sorted(policy.spec.images.registries) or ["registry.invalid"]
     container = {
         "name": "canary",
@@ -89,8 +102,7 @@ def pod(policy: Policy, ground: Ground, *, image: str = "", **spec: Any) -> Mani
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    base = {"automountServiceAccountToken": False, "containers": [container], "securityContext": security}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": named(ground.name, ground.namespace), "spec": base | spec}
+    return {"automountServiceAccountToken": False, "containers": [container], "securityContext": security}
 
 
 def named(name: str, namespace: str = "") -> Manifest:

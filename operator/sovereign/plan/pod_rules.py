@@ -55,7 +55,9 @@ def pod_rules(policy: Policy) -> Rules:
 def _canary(policy: Policy) -> Trial:
     """An image without registry, path and digest, which no policy admits."""
     return canaries.governed(
-        lambda ground: canaries.create(ground.namespace, "pods", canaries.pod(policy, ground, image="sovereign-canary"))
+        lambda ground: canaries.create(
+            ground.namespace, "pods", canaries.pod(policy, ground, **canaries.pod_spec(policy, "sovereign-canary"))
+        )
     )
 
 

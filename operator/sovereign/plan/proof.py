@@ -21,7 +21,7 @@ class Outcome(StrEnum):
     ELSEWHERE = "elsewhere"  #: refused, and not in the rule's name: nothing is known about the rule
     ACCEPTED = "accepted"
     UNANSWERED = "unanswered"
-    UNTRIED = "untried"  #: there is nothing to try it on
+    UNTRIED = "untried"  #: there is nothing to try it on, or there was not when it came
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def judge(rule: str, canary: Canary, answer: Answer) -> Finding:
         verb, resource, group = denied.groups()
         of_group = f" of {group}" if group else ""
         return Finding(Outcome.UNANSWERED, f"the canaries' account lacks the right to {verb} {resource}{of_group}")
+    if answer.status == 404:
+        return Finding(Outcome.UNTRIED, answer.message)
     if answer.status in (401, 408, 429) or not 400 <= answer.status < 500:
         return Finding(Outcome.UNANSWERED, f"it answered {answer.status}" if answer.status else answer.message)
     return Finding(Outcome.ELSEWHERE, answer.message)
@@ -63,6 +65,8 @@ def judge(rule: str, canary: Canary, answer: Answer) -> Finding:
 
 def _past_admission(canary: Canary, answer: Answer) -> bool:
     """Whether the answer is one that comes after admission: the object is not there, or is there already."""
+    if not canary.dry_run and canary.method == "GET" and answer.status == 400:
+        return True
     missing = bool(canary.absent) and answer.status == 404 and f'"{canary.absent}" not found' in answer.message
     return missing or (answer.status == 409 and canary.method == "POST" and "already exists" in answer.message)
 

@@ -83,7 +83,7 @@ RBAC = 'pods "x" is forbidden: User "system:serviceaccount:s:c" cannot create re
         (Answer(201, body={}), Outcome.ACCEPTED),
         (Answer(404, f'pods "{NAME}" not found'), Outcome.ACCEPTED),
         (Answer(409, f'networkpolicies "{NAME}" already exists'), Outcome.ACCEPTED),
-        (Answer(404, 'namespaces "assistants" not found'), Outcome.ELSEWHERE),
+        (Answer(404, 'namespaces "assistants" not found'), Outcome.UNTRIED),
         (Answer(403, DENIED.replace("eu-pods", "fr-pods")), Outcome.ELSEWHERE),
         (Answer(403, DENIED.replace("eu-pods", "eu-pods-2")), Outcome.ELSEWHERE),
         (Answer(403, 'pods "x" is forbidden: violates PodSecurity "restricted:latest"'), Outcome.ELSEWHERE),
