@@ -6,12 +6,12 @@ and NetworkPolicies (`network_rules`).
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sovereign.api.meta import LABEL_POLICY, approved_label
-from sovereign.plan import approval, canaries, claim_rules, network_rules, pod_rules
-from sovereign.plan.canaries import Canary, Ground, Trial
+from sovereign.plan import approval, canary_requests, claim_rules, network_rules, pod_rules
+from sovereign.plan.canaries import Trial
 from sovereign.plan.cel import choose, code, quote
 from sovereign.plan.children import child
 from sovereign.plan.governance import NAMESPACE_NAME
@@ -99,7 +99,7 @@ def compile_policy(policy: Policy, approved: Collection[str], settings: Settings
     trials = [(scope.name(rules.suffix), rules.canary) for rules in compiled if rules.canary is not None]
     if settings.mutating_admission:
         objects += _pinning(scope)
-        trials.append((scope.name("pin"), _pinned(policy)))
+        trials.append((scope.name("pin"), canary_requests.pinned(policy)))
     return Admission(tuple(objects), tuple(trials))
 
 
@@ -155,14 +155,3 @@ def _pinning(scope: _Scope) -> tuple[Manifest, Manifest]:
         scope.manifest("MutatingAdmissionPolicy", "pin", spec),
         scope.manifest("MutatingAdmissionPolicyBinding", "pin", {"policyName": scope.name("pin")}),
     )
-
-
-def _pinned(policy: Policy) -> Trial:
-    """A pod that nobody pinned must come back pinned."""
-    label = approved_label(policy.name)
-
-    def make(ground: Ground) -> Canary:
-        canary = canaries.create(ground.namespace, "pods", canaries.pod(policy, ground))
-        return replace(canary, changed=lambda pod: label in (pod["spec"].get("nodeSelector") or {}))
-
-    return canaries.governed(make)

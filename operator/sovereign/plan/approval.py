@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from sovereign.api.meta import approved_label
-from sovereign.plan import canaries
-from sovereign.plan.canaries import Canary, Ground, Trial
+from sovereign.plan import canary_requests
+from sovereign.plan.canaries import PREFIX
 from sovereign.plan.cel import Cel, any_of, code, integer, quote, sentence, strings, variable
 from sovereign.plan.inventory import Policy
 from sovereign.plan.rules import Rules, Validation, resources
@@ -83,7 +83,7 @@ def _binding(policy: Policy, names: list[str], shard: int, count: int, suffix: s
         sentence(f"{whose}node ", variable("node"), advice),
     )
     variables = _variables(code("object.target.?name.orValue('')"), names, count)
-    canary = _binding_canary(_unapproved(names, shard, count))
+    canary = canary_requests.binding(_unapproved(names, shard, count))
     return Rules(f"binding{suffix}", (_BINDINGS,), (node_only, approved), variables, canary=canary)
 
 
@@ -100,32 +100,13 @@ def _node_name(policy: Policy, names: list[str], shard: int, count: int, suffix:
         sentence(f"{whose}node ", variable("node"), advice),
     )
     variables = _variables(code("object.spec.?nodeName.orValue('')"), names, count)
-    canary = _node_name_canary(policy, _unapproved(names, shard, count))
+    canary = canary_requests.node_name(policy, _unapproved(names, shard, count))
     return Rules(f"nodename{suffix}", (_PODS,), (approved,), variables, canary=canary)
-
-
-def _binding_canary(node: str) -> Trial:
-    def make(ground: Ground) -> Canary:
-        binding = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": canaries.named(ground.name, ground.namespace),
-            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-        }
-        return canaries.create(ground.namespace, f"pods/{ground.name}/binding", binding, absent=ground.name)
-
-    return canaries.governed(make)
-
-
-def _node_name_canary(policy: Policy, node: str) -> Trial:
-    return canaries.governed(
-        lambda ground: canaries.create(ground.namespace, "pods", canaries.pod(policy, ground, nodeName=node))
-    )
 
 
 def _unapproved(names: Collection[str], shard: int, count: int) -> str:
     """The name of a node that is not approved, and that this shard judges."""
-    candidates = (f"{canaries.PREFIX}{index}" for index in itertools.count())
+    candidates = (f"{PREFIX}{index}" for index in itertools.count())
     return next(name for name in candidates if shard_of(name, count) == shard and name not in names)
 
 

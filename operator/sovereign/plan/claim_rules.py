@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from sovereign.plan import canaries
-from sovereign.plan.canaries import Canary, Ground, Trial
+from sovereign.plan import canary_requests
 from sovereign.plan.cel import Cel, code, sentence, strings
 from sovereign.plan.inventory import Policy
 from sovereign.plan.rules import Rules, Validation, resources
@@ -48,28 +47,7 @@ def claim_rules(policy: Policy) -> Rules:
     classes = policy.spec.storage.storage_classes
     if classes:
         validations.insert(0, _allowed_class(whose, classes))
-    return Rules("storage", (_CLAIMS,), tuple(validations), canary=_canary(policy))
-
-
-def _canary(policy: Policy) -> Trial:
-    """A claim that chooses its volume."""
-    classes = sorted(policy.spec.storage.storage_classes)
-
-    def make(ground: Ground) -> Canary:
-        claim = {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": canaries.named(ground.name, ground.namespace),
-            "spec": {
-                "accessModes": ["ReadWriteOnce"],
-                "resources": {"requests": {"storage": "1Mi"}},
-                "volumeName": ground.name,
-                **({"storageClassName": classes[0]} if classes else {}),
-            },
-        }
-        return canaries.create(ground.namespace, "persistentvolumeclaims", claim)
-
-    return canaries.governed(make)
+    return Rules("storage", (_CLAIMS,), tuple(validations), canary=canary_requests.claim(policy))
 
 
 def _allowed_class(whose: str, classes: list[str]) -> Validation:

@@ -14,11 +14,10 @@ from typing import Final, NamedTuple
 
 from sovereign.api.meta import LABEL_MODEL
 from sovereign.api.schema import CIDR_MESSAGE
-from sovereign.plan import canaries, grants, names
-from sovereign.plan.canaries import Canary, Ground, Trial
+from sovereign.plan import canary_requests, grants, names
 from sovereign.plan.cel import Cel, all_of, any_of, choose, code, integers, quote, sentence, strings, variable
 from sovereign.plan.grants import Network
-from sovereign.plan.inventory import Manifest, Policy, Settings
+from sovereign.plan.inventory import Policy, Settings
 from sovereign.plan.rules import SPEC_CHANGES, Rules, Validation, by_others, resources
 
 _GROUP: Final = ("networking.k8s.io", "v1")
@@ -75,7 +74,7 @@ def network_rules(policy: Policy, settings: Settings) -> Iterator[Rules]:
     whose = f"policy {policy.name}: "
     validations = (*_egress(policy, whose), _ingress(whose))
     conditions = (by_others(settings), SPEC_CHANGES)
-    yield Rules("network", (_POLICIES,), validations, _VARIABLES, conditions, canary=_open_canary())
+    yield Rules("network", (_POLICIES,), validations, _VARIABLES, conditions, canary=canary_requests.open_network())
     yield _model_label(settings, whose)
     yield _default_deny(policy, settings, whose)
 
@@ -275,7 +274,7 @@ def _model_label(settings: Settings, whose: str) -> Rules:
         sentence(f"{whose}pod ", _NAME, f" {wrong}"),
     )
     conditions = (by_others(settings), ("model", labelled.filled(label)))
-    return Rules("model-label", (_PODS,), (validation,), (), conditions, canary=_label_canary)
+    return Rules("model-label", (_PODS,), (validation,), (), conditions, canary=canary_requests.label_lost)
 
 
 # --- the policy's own ---------------------------------------------------------------------------------
@@ -312,41 +311,13 @@ def _default_deny(policy: Policy, settings: Settings, whose: str) -> Rules:
                 ),
             ),
         ),
-        canary=_default_deny_canary(policy),
+        canary=canary_requests.default_deny(policy),
     )
 
 
 _COLLECTORS: Final = strings(
     ["system:kube-controller-manager", "system:serviceaccount:kube-system:generic-garbage-collector"]
 )
-
-
-# --- canaries ---------------------------------------------------------------------------------------
-
-
-def _open_canary() -> Trial:
-    """Egress to everywhere."""
-    return canaries.governed(lambda ground: _made(ground, ground.name, {"egress": [{}], "podSelector": {}}))
-
-
-def _label_canary(ground: Ground) -> Canary | None:
-    """A pod with weights that loses its label. There has to be one."""
-    if ground.pod is None:
-        return None
-    removed = {"op": "remove", "path": canaries.pointer("metadata", "labels", LABEL_MODEL)}
-    return canaries.change(ground.pod[0], "pods", ground.pod[1], [removed])
-
-
-def _default_deny_canary(policy: Policy) -> Trial:
-    """The name is the operator's alone, whether the object is there or not. It opens nothing, so no other rule refuses it."""
-    spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    return canaries.governed(lambda ground: _made(ground, names.default_deny(policy.name), spec))
-
-
-def _made(ground: Ground, name: str, spec: Manifest) -> Canary:
-    metadata = canaries.named(name, ground.namespace)
-    body = {"apiVersion": "/".join(_GROUP), "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
-    return canaries.create(ground.namespace, "networkpolicies", body, group_version="/".join(_GROUP))
 
 
 # --- messages -----------------------------------------------------------------------------------------

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from sovereign.plan import canaries, images
-from sovereign.plan.canaries import Trial
+from sovereign.plan import canary_requests, images
 from sovereign.plan.cel import Cel, any_of, code, name, quote, sentence, variable
 from sovereign.plan.inventory import Policy
 from sovereign.plan.rules import SPEC_CHANGES, Rules, Validation, resources
@@ -49,16 +48,7 @@ def pod_rules(policy: Policy) -> Rules:
     """The rules about a pod's images, its reach into the host, and its name resolution."""
     whose = f"policy {policy.name}: "
     validations = (*_image_rules(policy, whose), *_host_rules(whose), *_other_rules(whose))
-    return Rules("pods", _PODS, validations, _VARIABLES, (SPEC_CHANGES,), canary=_canary(policy))
-
-
-def _canary(policy: Policy) -> Trial:
-    """An image without registry, path and digest, which no policy admits."""
-    return canaries.governed(
-        lambda ground: canaries.create(
-            ground.namespace, "pods", canaries.pod(policy, ground, **canaries.pod_spec(policy, "sovereign-canary"))
-        )
-    )
+    return Rules("pods", _PODS, validations, _VARIABLES, (SPEC_CHANGES,), canary=canary_requests.image(policy))
 
 
 def _image_rules(policy: Policy, whose: str) -> Iterator[Validation]:
