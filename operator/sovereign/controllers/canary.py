@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -22,7 +22,7 @@ from sovereign.cluster.events import Subject
 from sovereign.cluster.metrics import CANARIES
 from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.context import Context
-from sovereign.controllers.store import POLICY, Object
+from sovereign.controllers.store import POLICY, POOL, Object
 from sovereign.plan.canaries import PREFIX, Canary, Ground, Trial, create, named
 from sovereign.plan.policy import PolicyPlan
 from sovereign.plan.proof import Answer, Finding, Outcome, Proof, judge
@@ -157,13 +157,15 @@ class Canaries:
         """What the rules of a policy are tried on in this round: by turns, and best where no other policy refuses first."""
         store, turn = self._context.store, watched.rounds
         living = [name for name in watched.namespaces if name not in store.terminating]
-        alone = [name for name in living if store.governance(name).names == (policy,)] or living
+        alone = [name for name in living if store.governance(name).names == (policy,)]
         approved = sorted(store.approved.get(policy, ()))
         return Ground(
             name=f"{PREFIX}{secrets.token_hex(5)}",
-            namespace=alone[turn % len(alone)] if alone else "",
+            namespace=_by_turns(alone or living, turn),
             pod=next((place for namespace in living for place in self._with_weights(namespace)), None),
-            node=approved[turn % len(approved)] if approved else "",
+            pool=next((place for namespace in living for place in self._pools(namespace)), None),
+            node=_by_turns(approved, turn),
+            stranger=_by_turns(self._strangers(), turn),
         )
 
     def _with_weights(self, namespace: str) -> Iterator[tuple[str, str]]:
@@ -172,6 +174,19 @@ class Canaries:
             pod = store.pods[place]
             if (pod.pool or pod.model) and not pod.deleting:
                 yield place
+
+    def _pools(self, namespace: str) -> Iterator[tuple[str, str]]:
+        """Pools of a namespace whose Deployment is there, which has the pool's name."""
+        deployments = self._context.caches["Deployment"].rows
+        for key in self._context.store.in_namespace(namespace, POOL):
+            row = deployments.get((namespace, key.name))
+            if row is not None and not row.deleting and row.owner is not None and row.owner.kind == POOL:
+                yield namespace, key.name
+
+    def _strangers(self) -> list[str]:
+        store = self._context.store
+        exempt = {*store.settings.ungoverned_namespaces, *store.terminating}
+        return [name for name in sorted(store.namespaces) if name not in exempt and not store.governance(name).names]
 
     # --- one canary ---------------------------------------------------------------------------------
 
@@ -225,6 +240,10 @@ class Canaries:
         )
         logger.warning("ServiceAccount %s: %s", name, message)
         self._context.events.emit(account, "Warning", Reason.CANARY_UNGUARDED, message)
+
+
+def _by_turns(names: Sequence[str], turn: int) -> str:
+    return names[turn % len(names)] if names else ""
 
 
 def _unguarded(namespace: str) -> Canary:

@@ -50,7 +50,7 @@ class Canary:
     """False for CONNECT alone, which cannot be."""
     absent: str = ""
     """The object that does not exist and is looked up after admission: that it is not found means that no rule refused.
-    For CONNECT it may be there all the same, because anybody may make it: nothing is upgraded, so that is told by 400."""
+    For CONNECT it may be there all the same, because anybody may make it: nothing is upgraded, which is told by 400."""
     changed: Callable[[Mapping[str, Any]], bool] | None = None
     """For a rule that changes what it gets: whether it did. None: it must refuse."""
 
