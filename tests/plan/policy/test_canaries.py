@@ -14,7 +14,9 @@ from sovereign.plan.proof import Answer, Finding, Outcome, Proof, judge
 from tests.plan.policy.build import policy
 
 NAME = f"{PREFIX}x"
-GROUND = Ground(NAME, "assistants", ("assistants", "chat-1"), "gpu-fr-1")
+GROUND = Ground(
+    NAME, "assistants", pod=("assistants", "chat-1"), pool=("assistants", "chat"), node="gpu-fr-1", stranger="default"
+)
 MANY = [f"gpu-{index:06}.eu-west-3.compute.internal" for index in range(60_000)]
 RULE = "sovereign-eu-pods"
 CANARY = create("assistants", f"pods/{NAME}/binding", {}, absent=NAME)
