@@ -36,12 +36,13 @@ from sovereign.controllers.dispatch import Dispatcher
 from sovereign.controllers.engine import Engine
 from sovereign.controllers.heartbeat import beat
 from sovereign.controllers.model import ModelController
+from sovereign.controllers.node import NodeController
 from sovereign.controllers.policy import PolicyController
 from sovereign.controllers.pool import PoolController
 from sovereign.controllers.probe import Prober
 from sovereign.controllers.repair import PodRepair
 from sovereign.controllers.static_pods import watch_events
-from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, RUNTIME, Store
+from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, RUNTIME, Store
 from sovereign.evidence.signature import private_key
 from sovereign.plan.inventory import Node, Settings
 
@@ -210,6 +211,7 @@ class Operator:
             MODEL: ModelController(context).reconcile,
             POOL: PoolController(context, prober).reconcile,
             POD: repair.reconcile,
+            NODE: NodeController(context).reconcile,
             PROBES.kind: prober.reconcile,
             RUNTIME: _nothing,
         }

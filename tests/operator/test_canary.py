@@ -58,11 +58,6 @@ def claims(lab: Lab, since: int) -> list[Request]:
     return [request for request in lab.canaries(since) if request.resource == "persistentvolumeclaims"]
 
 
-def by_canary(lab: Lab, since: int, policy: str) -> list[Request]:
-    """What was tried in the namespace of the policy's name."""
-    return [request for request in lab.canaries(since) if request.namespace == policy]
-
-
 # --- what is in force -----------------------------------------------------------------------------------
 
 
@@ -96,13 +91,20 @@ def proven(lab: Lab, policy: str, count: int) -> str:
     return message if f"and {count} of " in message else ""
 
 
-def test_a_policy_that_governs_nothing_is_not_shown_as_proven(lab: Lab, operator: Process, place: str) -> None:
+def test_what_cannot_be_tried_before_a_namespace_is_governed_is_said_and_tried_then(
+    lab: Lab, operator: Process, place: str
+) -> None:
     name = f"{place}-later"
     lab.policy(name, tier=name)
     try:
-        lab.wait_condition("sovpol", name, "", "Enforced", "Unknown", "CanaryUnanswered")
+        untried = f"nothing now to try sovereign-{name}-"
+
+        def message() -> str:
+            return str(lab.condition("sovpol", name, "", "Enforced").get("message"))
+
+        assert f"sovereign-{name}-binding" in wait_for("a round", lambda: untried in message() and message())
         lab.namespace(name, tier=name)
-        lab.wait_condition("sovpol", name, "", "Enforced", "True", patience=15)
+        wait_for("another round", lambda: f"sovereign-{name}-binding" not in message(), 20)
     finally:
         lab.cluster.kubectl("delete", "sovpol", name)
         lab.cluster.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
@@ -168,11 +170,11 @@ def test_what_a_careless_admin_does_to_a_rule_is_undone_and_the_rule_is_proven_a
 
     wait_for("the object to be as it was", restored)
 
-    def proven() -> bool:
-        tried = [r for r in by_canary(lab, since, place) if r.resource == "persistentvolumeclaims"]
+    def refuses() -> bool:
+        tried = claims(lab, since)
         return bool(tried) and tried[-1].code == 403
 
-    wait_for("the rule to be tried, and to refuse", proven, 15)
+    wait_for("the rule to be tried, and to refuse", refuses, 15)
     lab.wait_condition("sovpol", place, "", "Enforced", "True")
     wait_for("the Event", lambda: events(lab, place, "DriftRepaired"))
 

@@ -68,6 +68,11 @@ CANARIES: Final = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+IDENTITY_CHANGES: Final = Counter(
+    "sovereign_identity_changes_total",
+    "Nodes that turned out to be other machines than their facts were set for.",
+    registry=REGISTRY,
+)
 NETWORK_PROBES: Final = Counter(
     "sovereign_network_probes_total",
     "Network probes by outcome: refused, reached, unknown.",

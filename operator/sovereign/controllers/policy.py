@@ -1,23 +1,19 @@
 """Reconciling a SovereigntyPolicy: admission objects, the approved label on nodes, closed namespaces, status."""
 
-import asyncio
 from typing import Any, Final
 
 from sovereign.api.conditions import ENFORCED, READY, STALLED, Reason
-from sovereign.api.meta import approved_label
 from sovereign.cluster import metrics
-from sovereign.cluster.client import ApiError
 from sovereign.cluster.queue import Key
-from sovereign.cluster.resources import NODES
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children
 from sovereign.controllers.canary import Canaries
 from sovereign.controllers.context import Context, Outcome, Retry
 from sovereign.controllers.enforcement import Enforcement
 from sovereign.controllers.heartbeat import PolicyRecord
+from sovereign.controllers.node_labels import NodeLabels
 from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
-from sovereign.plan.inventory import Node
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from sovereign.plan.verdict import Verdict
 
@@ -37,6 +33,7 @@ class PolicyController:
     def __init__(self, context: Context, canaries: Canaries | None) -> None:
         self._context = context
         self._enforcement = Enforcement(context, canaries)
+        self._labels = NodeLabels(context)
         self._static_pods = StaticPodReport(context)
         self._record = PolicyRecord(context)
 
@@ -62,8 +59,7 @@ class PolicyController:
         missing = self._enforcement.missing(item, plan)
         failure = await children.bring_about(context, item, (*plan.admission, *plan.network), keep=keep)
         self._enforcement.wrote(item, plan, missing, failure)
-        await self._label(plan.node_label, plan.to_label, "true")
-        await self._label(plan.node_label, plan.to_unlabel, None)
+        await self._labels.keep(key.name, {*plan.to_label, *plan.to_bind, *plan.to_unlabel})
         conditions = self._conditions(item, plan, failure, self._enforcement.judge(item, policy, plan, failure))
         later = await children.write_status(context, item, self._content(key.name, plan), conditions)
         self._measure(key.name, plan, conditions)
@@ -73,33 +69,13 @@ class PolicyController:
 
     async def _clean_up(self, name: str) -> None:
         """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""
-        label = approved_label(name)
-        labelled = tuple(node.name for node in self._context.store.nodes.values() if label in node.labels)
-        await self._label(label, labelled, None)
+        await self._labels.clean_up(name)
         self._static_pods.forget(name)
         self._enforcement.forget(name)
         self._record.forget(name)
         for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT, metrics.STATIC_PODS):
             if (name,) in metric._metrics:  # noqa: SLF001 - the client has no public test for a label
                 metric.remove(name)
-
-    async def _label(self, label: str, nodes: tuple[str, ...], value: str | None) -> None:
-        limit = asyncio.Semaphore(children.CONCURRENCY)
-
-        async def one(name: str) -> None:
-            async with limit:
-                try:
-                    body = await self._context.client.patch(
-                        NODES.path(name=name), {"metadata": {"labels": {label: value}}}
-                    )
-                except ApiError as error:
-                    if not error.not_found:
-                        raise
-                    self._context.store.drop_node(name)
-                else:
-                    self._context.store.put_node(Node.from_manifest(body))
-
-        await asyncio.gather(*(one(name) for name in nodes))
 
     async def _invalid(self, item: Object) -> None:
         """Report what cannot be understood; the rules that are in force stay."""

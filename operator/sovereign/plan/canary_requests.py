@@ -106,15 +106,6 @@ def default_deny(policy: Policy) -> Trial:
     return governed(make)
 
 
-def label_lost(ground: Ground) -> Canary | None:
-    """A pod with weights that is no longer known as one. There has to be one."""
-    if ground.pod is None:
-        return None
-    return change(
-        ground.pod[0], "pods", ground.pod[1], [{"op": "remove", "path": pointer("metadata", "labels", LABEL_MODEL)}]
-    )
-
-
 # --- nodes and namespaces -----------------------------------------------------------------------------
 
 

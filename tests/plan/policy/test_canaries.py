@@ -8,7 +8,7 @@ from sovereign.api.conditions import Reason
 from sovereign.api.meta import approved_label
 from sovereign.plan import approval
 from sovereign.plan.admission import compile_policy, compiled_rules
-from sovereign.plan.canaries import PREFIX, Canary, Ground, create
+from sovereign.plan.canaries import NOBODY, PREFIX, Canary, Ground, create
 from sovereign.plan.inventory import Settings
 from sovereign.plan.proof import Answer, Finding, Outcome, Proof, judge
 from tests.plan.policy.build import policy
@@ -40,14 +40,16 @@ def test_every_admission_policy_that_decides_is_tried() -> None:
 
 
 def test_a_canary_is_a_dry_run_or_about_a_pod_that_does_not_exist() -> None:
-    for canary in canaries().values():
-        assert canary is not None
-        assert canary.dry_run or (canary.absent == NAME and f"/pods/{NAME}/" in canary.path)
+    found = canaries(placement={"jurisdictions": ["FR"], "dedicated": True})
+    assert {rule for rule, canary in found.items() if canary is None} == {"sovereign-eu-tokens"}
+    for canary in filter(None, found.values()):
+        assert canary.dry_run or (canary.absent == NOBODY and f"/{NOBODY}/" in canary.path)
 
 
 def test_without_anything_to_try_them_on_rules_are_not_tried() -> None:
     found = canaries(Ground(NAME))
-    assert {rule for rule, canary in found.items() if canary is not None} == set()
+    about_nodes = {"sovereign-eu-nodecreate", "sovereign-eu-node-proxy"}
+    assert {rule for rule, canary in found.items() if canary is not None} == about_nodes
 
 
 def test_a_policy_that_only_reports_is_not_tried() -> None:
