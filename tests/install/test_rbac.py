@@ -123,6 +123,8 @@ OF_CANARIES = {
     "read anything": access(
         ("get", "list", "watch"), "secrets", "pods", "configmaps", "nodes", "namespaces", "serviceaccounts"
     ),
+    "write a Secret": access(WRITE, "secrets"),
+    "reach into a node or a pod that is there": [*NEVER["reach into a node"], *NEVER["reach into a pod"]],
     "delete anything": access(("delete", "deletecollection"), "pods", "networkpolicies.networking.k8s.io", "nodes"),
     "become somebody else": [*NEVER["become somebody else"], *NEVER["get a token"]],
     "widen its own rights": NEVER["widen its own rights"],

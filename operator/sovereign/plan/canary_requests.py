@@ -215,7 +215,7 @@ def reserved_template(policy: Policy) -> Trial:
 
 def reserved_scale() -> Trial:
     """A pool's Deployment scaled by hand."""
-    patch = [{"op": "replace", "path": "/spec/replicas", "value": 7919}]
+    patch = [{"op": "add", "path": "/spec/replicas", "value": 7919}]
 
     def trial(ground: Ground) -> Canary | None:
         if ground.pool is None:
