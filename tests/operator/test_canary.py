@@ -22,7 +22,7 @@ SETTLE = 5
 RULES = ("validatingadmissionpolicies", "mutatingadmissionpolicies")
 UNTRIED = ("snapshots", "tokens", "volumes")
 """Rules about kinds that are not served here, and those that no request of an account with few rights can be refused by."""
-KINDS = "pods,persistentvolumeclaims,networkpolicies,nodes,persistentvolumes,serviceaccounts,services,endpointslices"
+KINDS = "pods,persistentvolumeclaims,networkpolicies,nodes,deployments,services,endpointslices,ingresses"
 
 
 @pytest.fixture
@@ -46,6 +46,12 @@ def events(lab: Lab, name: str, reason: str, namespace: str = "default") -> list
 
 def uids(lab: Lab) -> set[str]:
     return {item["metadata"]["uid"] for kind in KINDS.split(",") for item in everywhere(lab, kind)}
+
+
+def made_by_canaries(lab: Lab) -> list[str]:
+    """Whatever has a name of theirs. What they try under other names is there already."""
+    names = [item["metadata"]["name"] for kind in KINDS.split(",") for item in everywhere(lab, kind)]
+    return [name for name in names if name.startswith("sovereign-canary")]
 
 
 def everywhere(lab: Lab, kind: str) -> list[Manifest]:
@@ -76,6 +82,7 @@ def test_every_rule_is_seen_to_refuse_and_nothing_is_left(lab: Lab, operator: Pr
     assert all(name in message for name in untried)
     wait_for("canaries", lambda: [r for r in lab.canaries(since) if r.resource == "persistentvolumeclaims"])
     assert uids(lab) == before
+    assert made_by_canaries(lab) == []
     tried = lab.canaries(since)
     in_earnest = {(request.resource, request.name) for request in tried if "dryRun=All" not in request.uri}
     assert {name for resource, name in in_earnest if resource != "pods/binding"} <= {"sovereign-canary"}
@@ -200,8 +207,8 @@ def test_a_rule_that_is_gone_is_said_by_its_name_until_it_is_back(
     assert lab.condition("sovpol", place, "", "Ready")["status"] == "False"
     assert enforcement(process, place) == 0
     wait_for("the Event", lambda: events(lab, place, "CanaryAccepted"))
-    proxy.fault = lambda _: None
-    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    proxy.fault = lambda _: None  # by now the operator would wait for half a minute, were it not for the next canary
+    lab.wait_condition("sovpol", place, "", "Enforced", "True", patience=20)
     lab.wait_condition("sovpol", place, "", "Ready", "True")
     assert enforcement(process, place) == 1
     wait_for("the Event", lambda: events(lab, place, "Enforced"))
@@ -244,7 +251,7 @@ def test_a_refusal_of_rbac_is_not_taken_for_one_of_the_rules(
     lab.cluster.kubectl("delete", "clusterrolebinding", CANARY)
     try:
         found = lab.wait_condition("sovpol", place, "", "Enforced", "Unknown", "CanaryUnanswered")
-        assert "the canaries' account lacks the right to create pods/binding" in found["message"]
+        assert "the canaries' account lacks the right to " in found["message"]
     finally:
         lab.apply(binding)
     lab.wait_condition("sovpol", place, "", "Enforced", "True")
@@ -282,13 +289,13 @@ def as_canary(lab: Lab, namespace: str, name: str, read: str = "") -> str:
 def test_an_account_that_is_not_held_to_dry_runs_is_told(lab: Lab, proxied: tuple[Process, Proxy], place: str) -> None:
     lab.wait_condition("sovpol", place, "", "Enforced", "True")
     binding = without_status(lab.get("validatingadmissionpolicybinding", CANARY))
-    since, before = lab.position(), uids(lab)
+    since = lab.position()
     lab.cluster.kubectl("delete", "validatingadmissionpolicybinding", CANARY)
     try:
         wait_for("the Event", lambda: events(lab, CANARY, "CanaryUnguarded", sync.NAMESPACE))
         assert lab.condition("sovpol", place, "", "Enforced")["status"] == "True", "the rules refuse all the same"
         earnest = [request for request in lab.canaries(since) if "dryRun" not in request.uri]
-        assert {request.code for request in earnest} == {404, 403}
-        assert uids(lab) == before
+        assert {request.code for request in earnest} >= {404}, "there is no pod to bind"
+        assert made_by_canaries(lab) == []
     finally:
         lab.apply(binding)

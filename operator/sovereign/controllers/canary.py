@@ -146,6 +146,8 @@ class Canaries:
         # What accepted a canary is asked the same again, so that another namespace's refusal does not hide it.
         watched.rounds += not proof.accepted
         self._queue.add_after(key, self._interval)
+        if proof.accepted:
+            self._context.queue.add(key)  # whatever has to be put back is tried again now, and not after its back-off
         if proof == watched.proof:
             return
         enforced, reason, message = proof.enforced()

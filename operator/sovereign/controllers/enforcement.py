@@ -73,7 +73,7 @@ class Enforcement:
 
     def _tell_turn(self, item: Object, now: Condition) -> None:
         before = _recorded(item)
-        if before is None or before["status"] == now["status"]:
+        if before is None or before["reason"] == now["reason"]:
             return
         if now["reason"] in _OF_CANARIES:
             self._context.tell(item, "Warning", Reason(now["reason"]), now["message"])
