@@ -133,6 +133,9 @@ _PLURALS = {
     "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
     "SovereigntyPolicy": "sovereigntypolicies",
     "StorageClass": "storageclasses",
+    "Endpoints": "endpoints",
+    "Ingress": "ingresses",
+    "InferencePool": "inferencepools",
 }
 
 

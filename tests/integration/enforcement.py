@@ -52,7 +52,7 @@ def settings(api: Api) -> Settings:
     return Settings(mutating_admission="MutatingAdmissionPolicy" in kinds)
 
 
-def make_policy(api: Api, namespace: str, **spec: Any) -> Policy:
+def make_policy(api: Api, namespace: str, name: str = "", **spec: Any) -> Policy:
     """A policy object for ``namespace``: French nodes, one registry, one storage class, and ``spec`` on top."""
     full = {
         "namespaceSelector": {"matchLabels": {TEST_LABEL: namespace}},
@@ -60,7 +60,7 @@ def make_policy(api: Api, namespace: str, **spec: Any) -> Policy:
         "images": {"registries": [REGISTRY]},
         "storage": {"storageClasses": ["local-fr-par"]},
     } | spec
-    name = f"p-{namespace}"
+    name = name or f"p-{namespace}"
     answer = api.create(
         {"apiVersion": API_VERSION, "kind": "SovereigntyPolicy", "metadata": {"name": name}, "spec": full}
     )
@@ -68,8 +68,13 @@ def make_policy(api: Api, namespace: str, **spec: Any) -> Policy:
     return Policy(Owner("SovereigntyPolicy", name, answer.body["metadata"]["uid"]), PolicySpec.model_validate(full))
 
 
-def enforce(api: Api, policy: Policy, namespace: str, using: Settings, also: Iterable[Node] = ()) -> Enforcement:
-    """Apply what there should be because of ``policy``, with further nodes that do not exist, and wait until it is in force."""
+def enforce(
+    api: Api, policy: Policy, namespace: str, using: Settings, also: Iterable[Node] = (), *, wait: bool = True
+) -> Enforcement:
+    """Apply what there should be because of ``policy``, with further nodes that do not exist, and wait until it is in force.
+
+    Beside another policy there is nothing to ``wait`` for: the API server names one of those that refuse.
+    """
     known = [*nodes(api), *also]
     plan = plan_policy(policy, known, {namespace: {TEST_LABEL: namespace}}, [policy], using)
     real = {node.name for node in known} - {node.name for node in also}
@@ -81,7 +86,8 @@ def enforce(api: Api, policy: Policy, namespace: str, using: Settings, also: Ite
         answer = api.apply(manifest)
         assert answer.ok, answer.message
     enforcement = Enforcement(api, policy, plan, namespace, labelled)
-    _wait_until_in_force(enforcement)
+    if wait:
+        _wait_until_in_force(enforcement)
     return enforcement
 
 
@@ -92,6 +98,7 @@ def _wait_until_in_force(enforcement: Enforcement) -> None:
     those that only existing objects break.
     """
     api, namespace = enforcement.api, enforcement.namespace
+    status = f"/apis/{API_VERSION}/sovereigntypolicies/{enforcement.policy.name}/status"
     breaches: dict[str, Callable[[], Answer]] = {
         "-nodename": lambda: api.create(pod(namespace, nodeName="no-such-node"), dry_run=True),
         "-pods": lambda: api.create(pod(namespace, containers=[container(image="x")]), dry_run=True),
@@ -107,7 +114,12 @@ def _wait_until_in_force(enforcement: Enforcement) -> None:
         "-tokens": lambda: api.create(token_secret(namespace), dry_run=True),
         "-reserved-pods": lambda: api.create(labelled(pod(namespace)), dry_run=True),
         "-reserved-templates": lambda: api.create(job(namespace, labels=RESERVED), dry_run=True),
+        "-services": lambda: api.create(service(namespace), dry_run=True),
+        "-endpoints": lambda: api.create(endpoints(namespace), dry_run=True),
+        "-status": lambda: api.request("PATCH", status, {"status": {}}, dryRun="All"),
     }
+    if enforcement.policy.spec.network.routes == "Deny":
+        breaches["-routes"] = lambda: api.create(ingress(namespace), dry_run=True)
     there = {one["metadata"]["name"] for one in enforcement.plan.admission}
     for suffix, breach in breaches.items():
         if f"sovereign-{enforcement.policy.name}{suffix}" in there:
@@ -205,6 +217,36 @@ def network_policy(namespace: str, name: str = "example", **spec: Any) -> Manife
         "kind": "NetworkPolicy",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"podSelector": {}} | spec,
+    }
+
+
+def service(namespace: str, name: str = "example", **spec: Any) -> Manifest:
+    """A Service without a selector, with fields of ``spec`` on top."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"ports": [{"port": 80}]} | spec,
+    }
+
+
+def endpoints(namespace: str, name: str = "example", address: str = "192.0.2.1") -> Manifest:
+    """Endpoints with one address."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": name, "namespace": namespace},
+        "subsets": [{"addresses": [{"ip": address}], "ports": [{"port": 80}]}],
+    }
+
+
+def ingress(namespace: str, name: str = "example", service: str = "example") -> Manifest:
+    """An Ingress that leads to a Service, whatever is asked."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"defaultBackend": {"service": {"name": service, "port": {"number": 80}}}},
     }
 
 

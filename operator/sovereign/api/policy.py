@@ -170,6 +170,9 @@ class Dns(Model):
     )
 
 
+Permission = Literal["Deny", "Allow"]
+
+
 class Network(Model):
     """Whom governed workloads may talk to. Nothing else is reachable."""
 
@@ -198,6 +201,12 @@ class Network(Model):
         description="Types of Services that open a way in from outside the cluster, and may be used. Default: none, so that every "
         "Service is a ClusterIP.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    routes: Permission = Field(
+        default="Deny",
+        description="Ingresses, and what the Gateway API has in a namespace (Gateways, routes, ReferenceGrants), by which callers "
+        "outside the cluster reach Services. Where they are allowed, a route leads to Services of its own namespace. "
+        "Default: Deny.",
     )
 
 
@@ -284,9 +293,6 @@ class Licenses(Model):
         default="Deny",
         description="What happens to a model that states no licence, where allow is set. Default: Deny.",
     )
-
-
-Permission = Literal["Deny", "Allow"]
 
 
 class Access(Model):

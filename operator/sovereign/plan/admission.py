@@ -21,6 +21,9 @@ from sovereign.plan import (
     node_rules,
     pod_rules,
     reserved_rules,
+    service_rules,
+    status_rules,
+    volume_rules,
 )
 from sovereign.plan.canaries import Trial
 from sovereign.plan.cel import choose, code, quote
@@ -100,6 +103,9 @@ def compiled_rules(policy: Policy, approved: Collection[str], settings: Settings
         *access_rules.access_rules(policy),
         *reserved_rules.reserved_rules(policy, settings),
         child_rules.child_rules(policy, settings),
+        *service_rules.service_rules(policy, settings),
+        *volume_rules.volume_rules(policy, settings),
+        status_rules.status_rules(policy, settings),
     )
 
 

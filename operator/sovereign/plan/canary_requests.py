@@ -6,7 +6,6 @@ from typing import Any, Final
 from sovereign.api.meta import (
     API_VERSION,
     LABEL_INSTANCE,
-    LABEL_MODEL,
     LABEL_POOL,
     approved_label,
 )
@@ -223,18 +222,6 @@ def reserved_scale() -> Trial:
         return change(ground.pool[0], "deployments", f"{ground.pool[1]}/scale", patch, group_version="apps/v1")
 
     return trial
-
-
-def model_labelled(ground: Ground) -> Canary | None:
-    """A pod with weights that gets a label by which a Service could select it. Where it has no weights, this is refused by nothing."""
-    if ground.pod is None:
-        return None
-    there = {
-        "op": "copy",
-        "from": pointer("metadata", "labels", LABEL_MODEL),
-        "path": pointer("metadata", "labels", _VALUE),
-    }
-    return change(ground.pod[0], "pods", ground.pod[1], [there])
 
 
 # --- Services, volumes, statuses ----------------------------------------------------------------------

@@ -29,6 +29,9 @@ _WORKLOADS: Final = (
 )
 _SCALES: Final = (resources("apps", "v1", ["UPDATE"], ["deployments/scale", "replicasets/scale"]),)
 
+TOPOLOGY: Final = "topology.kubernetes.io/"
+"""The beginning of labels that the API server copies from a node to the pods that are bound to it."""
+
 _CREATED: Final = code("request.operation == 'CREATE'")
 _SAME_SPEC: Final = code("object.spec == oldObject.spec")
 _KEYS: Final = " and ".join((", ".join(RESERVED_LABELS[:-1]), RESERVED_LABELS[-1]))
@@ -37,6 +40,11 @@ _INSTEAD: Final = "make an InferencePool or a SovereignModel, and the operator m
 # A pod of a StatefulSet or a DaemonSet is not from a template that was judged: they keep old ones as ControllerRevisions.
 _CONTROLLED: Final = code(
     "object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false) && o.kind in ['ReplicaSet', 'Job'])"
+)
+# By another label a Service of the tenant's own would lead to it, and go on when it is where it must not be.
+_NO_NEW_LABELS: Final = code(
+    "object.metadata.?labels.orValue({}).all(k, "
+    "oldObject.metadata.?labels[?k] == optional.of(object.metadata.labels[k]))"
 )
 _SAME_OWNERS: Final = code(
     "object.metadata.?ownerReferences.orValue([]) == oldObject.metadata.?ownerReferences.orValue([])"
@@ -94,6 +102,11 @@ def _pods(policy: Policy, settings: Settings, whose: str) -> Rules:
                 f"labels {', '.join(IDENTITY)} are the operator's alone, because the pod has weights",
             ),
             _kept(
+                ~was | _NO_NEW_LABELS,
+                whose,
+                "labels cannot become more, because the pod has weights and a Service could select it by them",
+            ),
+            _kept(
                 ~was | _SAME_OWNERS | controllers,
                 whose,
                 "ownerReferences are the cluster's alone, because the pod has weights",
@@ -123,14 +136,15 @@ def _kept(condition: Cel, whose: str, what: str) -> Validation:
 
 
 def _bindings(whose: str) -> Rules:
-    """The labels of a Binding become the pod's."""
+    """The labels of a Binding become the pod's, whatever pod that is. The API server adds those of the node."""
+    of_the_node = code("object.metadata.?labels.orValue({})").every("k", code("k").starts_with(quote(TOPOLOGY)))
     return Rules(
         "bound-labels",
         _BINDINGS,
         (
             Validation(
-                ~reserved(code("object.metadata.?labels.orValue({})")),
-                f"{whose}the labels {_KEYS} mark pods with weights, which the operator alone makes; leave them out of the Binding",
+                of_the_node,
+                f"{whose}the labels of a Binding become the pod's, which may have weights; leave metadata.labels out",
             ),
         ),
         canary=canary_requests.reserved_binding(),

@@ -41,15 +41,15 @@ def test_every_admission_policy_that_decides_is_tried() -> None:
 
 def test_a_canary_is_a_dry_run_or_about_a_pod_that_does_not_exist() -> None:
     found = canaries(placement={"jurisdictions": ["FR"], "dedicated": True})
-    assert {rule for rule, canary in found.items() if canary is None} == {"sovereign-eu-tokens"}
+    assert {rule for rule, canary in found.items() if canary is None} == {"sovereign-eu-tokens", "sovereign-eu-volumes"}
     for canary in filter(None, found.values()):
         assert canary.dry_run or (canary.absent == NOBODY and f"/{NOBODY}/" in canary.path)
 
 
 def test_without_anything_to_try_them_on_rules_are_not_tried() -> None:
     found = canaries(Ground(NAME))
-    about_nodes = {"sovereign-eu-nodecreate", "sovereign-eu-node-proxy"}
-    assert {rule for rule, canary in found.items() if canary is not None} == about_nodes
+    in_no_namespace = {"sovereign-eu-nodecreate", "sovereign-eu-node-proxy", "sovereign-eu-status"}
+    assert {rule for rule, canary in found.items() if canary is not None} == in_no_namespace
 
 
 def test_a_policy_that_only_reports_is_not_tried() -> None:
