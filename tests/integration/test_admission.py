@@ -24,6 +24,7 @@ from tests.integration.enforcement import (
     enforce,
     eventually,
     make_policy,
+    node,
     nodes,
     pod,
     settings,
@@ -386,10 +387,9 @@ def test_the_api_server_finds_nothing_wrong_with_the_types(api: Api, namespace: 
 # --- size ---------------------------------------------------------------------------------------------
 
 
-def _many(count: int) -> list[Node]:
-    return [
-        Node(f"node-{index:05}.fr-par.compute.internal", labels={FACT_JURISDICTION: "FR"}) for index in range(count)
-    ]
+def _many(count: int, **labels: str) -> list[Node]:
+    facts = {FACT_JURISDICTION: "FR"} | labels
+    return [Node(f"node-{index:05}.fr-par.compute.internal", labels=facts) for index in range(count)]
 
 
 def _try_names(api: Api, namespace: str, enforcement: Enforcement, names: list[str]) -> None:
@@ -405,10 +405,20 @@ def _try_names(api: Api, namespace: str, enforcement: Enforcement, names: list[s
         assert named.code == 403, name
 
 
-def test_fifteen_thousand_approved_nodes_work(api: Api, namespace: str) -> None:
-    many = _many(15_000)
-    enforcement = enforce(api, make_policy(api, namespace), namespace, settings(api), many)
-    _try_names(api, namespace, enforcement, [LAWFUL, many[0].name, many[7_777].name, many[-1].name])
+def test_fifteen_thousand_approved_nodes_work(api: Api, namespace: str, free_namespace: str) -> None:
+    """With every rule that lists them: for Bindings, pods and Nodes, and for strangers, because they are dedicated."""
+    tier = {f"{namespace}.node-restriction.kubernetes.io/tier": "gold"}  # so that the nodes of other tests stay theirs
+    many = _many(15_000, **tier)
+    placement = {"jurisdictions": ["FR"], "nodeSelector": tier, "dedicated": True}
+    enforcement = enforce(api, make_policy(api, namespace, placement=placement), namespace, settings(api), many)
+    names = [many[0].name, many[7_777].name, many[-1].name]
+    _try_names(api, namespace, enforcement, names)
+    for name in names:
+        assert api.create(node(name), dry_run=True).code == 403
+        stranger = api.create(pod(free_namespace, nodeName=name), dry_run=True)
+        assert f"node {name} is dedicated" in stranger.message
+    free = api.create(pod(free_namespace, nodeName=LAWFUL), dry_run=True)
+    assert free.ok, free.message
     enforcement.remove()
 
 
@@ -420,7 +430,11 @@ def test_names_cut_over_several_objects_are_each_judged_once(
     enforcement = enforce(api, make_policy(api, namespace), namespace, settings(api), many)
     shards = [one["metadata"]["name"] for one in enforcement.plan.admission if "-binding-" in one["metadata"]["name"]]
     assert len(shards) >= 8  # policies and bindings
-    _try_names(api, namespace, enforcement, [LAWFUL, *(node.name for node in many[::250])])
+    _try_names(api, namespace, enforcement, [LAWFUL, *(one.name for one in many[::250])])
+    for one in many[::250]:
+        eventually(lambda name=one.name: api.create(node(name), dry_run=True), lambda answer: answer.code == 403)
+    fresh = api.create(node("node-fresh"), dry_run=True)
+    assert fresh.ok, fresh.message
     enforcement.remove()
 
 
@@ -488,5 +502,5 @@ def test_the_api_server_reads_a_quoted_text_as_it_was_written(api: Api, namespac
 
 
 def test_the_nodes_of_the_test_bed_are_as_these_tests_believe(api: Api) -> None:
-    jurisdictions = {node.name: node.jurisdiction for node in nodes(api)}
+    jurisdictions = {one.name: one.jurisdiction for one in nodes(api)}
     assert (jurisdictions[LAWFUL], jurisdictions[UNLAWFUL]) == ("FR", "US")

@@ -17,6 +17,7 @@ import yaml
 
 from charts import sync
 from testbed import Cluster, audit, ports
+from testbed.errors import TestbedError
 
 FACTS = "sovereignai.node-restriction.kubernetes.io"
 ZERO = "0" * 64
@@ -77,6 +78,17 @@ def wait_for(what: str, check: Callable[[], Any], patience: float = PATIENCE) ->
             return last
         time.sleep(0.1)
     pytest.fail(f"waited {patience:.0f} s for {what}; last: {last!r}")
+
+
+def admitted(make: Callable[[], object], *refusals: str) -> bool:
+    """Whether the API server lets ``make`` through; False where it refuses in one of these words, which may be true for a moment only."""
+    try:
+        make()
+    except TestbedError as error:
+        if not any(words in str(error) for words in refusals):
+            raise
+        return False
+    return True
 
 
 class Lab:

@@ -298,7 +298,10 @@ class Licenses(Model):
 class Access(Model):
     """Ways into running pods. What is denied is denied to everybody, cluster administrators included."""
 
-    exec: Permission = Field(default="Deny", description="kubectl exec, attach and cp. Default: Deny.")
+    exec: Permission = Field(
+        default="Deny",
+        description="kubectl exec, attach and cp, and all of a node's proxy but what is read there. Default: Deny.",
+    )
     port_forward: Permission = Field(
         default="Deny",
         description="kubectl port-forward, and the API server's proxy to pods and Services. Default: Deny.",
@@ -313,8 +316,8 @@ class Access(Model):
     )
     service_account_tokens: Permission = Field(
         default="Deny",
-        description="kubectl create token, which takes a service account's identity out of its pod. Kubelets always may, for "
-        "the pods they run. Default: Deny.",
+        description="kubectl create token, and Secrets that hold a token, which take a service account's identity out of its pod. "
+        "Kubelets always may, for the pods they run. Default: Deny.",
     )
 
 

@@ -1,5 +1,6 @@
 """Reconciling a SovereigntyPolicy: admission objects, the approved label on nodes, closed namespaces, status."""
 
+import logging
 from typing import Any, Final
 
 from sovereign.api.conditions import ENFORCED, READY, STALLED, Reason
@@ -17,6 +18,7 @@ from sovereign.controllers.store import Object
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from sovereign.plan.verdict import Verdict
 
+logger = logging.getLogger(__name__)
 _REJECTIONS_SHOWN: Final = 20
 _NAMESPACES_SHOWN: Final = 100
 _ADMISSION: Final = (
@@ -61,11 +63,28 @@ class PolicyController:
         self._enforcement.wrote(item, plan, missing, failure)
         await self._labels.keep(key.name, {*plan.to_label, *plan.to_bind, *plan.to_unlabel})
         conditions = self._conditions(item, plan, failure, self._enforcement.judge(item, policy, plan, failure))
+        self._released(item, policy, plan)
         later = await children.write_status(context, item, self._content(key.name, plan), conditions)
         self._measure(key.name, plan, conditions)
         self._static_pods.look(item)
         self._record.look(item, plan)
         return Retry(failure.message) if failure is not None else later
+
+    def _released(self, item: Object, policy: Policy, plan: PolicyPlan) -> None:
+        """Tell of namespaces that left although the policy is the same, which its rules refuse while they are in force.
+
+        What is remembered is the status, so that it is noticed too when the operator was down meanwhile.
+        """
+        if policy.spec.enforcement != "Enforce" or item.status.get("observedGeneration") != item.owner.generation:
+            return
+        for name in sorted({*item.status.get("namespaces", ())} - {*plan.namespaces}):
+            if name in self._context.store.living_namespaces():
+                message = (
+                    f"namespace {name} has lost the labels by which this policy governed it, and none of its rules hold there any "
+                    "more; put them back, or remove what runs there"
+                )
+                logger.warning("%s: %s", item.key, message)
+                self._context.tell(item, "Warning", Reason.NAMESPACE_RELEASED, message)
 
     async def _clean_up(self, name: str) -> None:
         """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""
