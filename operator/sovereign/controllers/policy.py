@@ -15,6 +15,7 @@ from sovereign.controllers.heartbeat import PolicyRecord
 from sovereign.controllers.node_labels import NodeLabels
 from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
+from sovereign.plan.inventory import Policy
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from sovereign.plan.verdict import Verdict
 
