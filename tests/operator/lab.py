@@ -26,6 +26,8 @@ IMAGE = f"registry.example.eu/ai/vllm@sha256:{ZERO}"
 IMPORTER = f"registry.example.eu/ai/sovereign-operator@sha256:{ZERO}"
 DIGEST = f"sha256:{ZERO}"
 PATIENCE = 60.0
+OPERATOR = f"system:serviceaccount:{sync.NAMESPACE}:{sync.RELEASE}"
+CANARY = f"{sync.RELEASE}-canary"
 Manifest = dict[str, Any]
 
 
@@ -125,7 +127,14 @@ class Lab:
         return next((entry for entry in conditions if entry["type"] == type_), {})
 
     def wait_condition(
-        self, kind: str, name: str, namespace: str, type_: str, status: str, reason: str = ""
+        self,
+        kind: str,
+        name: str,
+        namespace: str,
+        type_: str,
+        status: str,
+        reason: str = "",
+        patience: float = PATIENCE,
     ) -> Manifest:
         """Wait until a condition has this status (and reason), and return it."""
 
@@ -134,7 +143,7 @@ class Lab:
             return found if found.get("status") == status and reason in ("", found.get("reason")) else None
 
         wanted = f"{kind}/{name} {type_}={status} {reason}; it is {self.condition(kind, name, namespace, type_)}"
-        found: Manifest = wait_for(wanted, check)
+        found: Manifest = wait_for(wanted, check, patience)
         return found
 
     def namespace(self, name: str, **labels: str) -> str:
@@ -181,8 +190,12 @@ class Lab:
     def requests(self, since: int) -> list[audit.Request]:
         """What the operator asked the API server since then, besides watches and its lease."""
         found = self.cluster.requests(since)
-        mine = [request for request in found if "sovereign-operator" in request.user and request.verb != "watch"]
+        mine = [request for request in found if request.user == OPERATOR and request.verb != "watch"]
         return [request for request in mine if request.resource != "leases"]
+
+    def canaries(self, since: int) -> list[audit.Request]:
+        """What the canaries' account asked the API server since then."""
+        return [request for request in self.cluster.requests(since) if request.user.endswith(f":{CANARY}")]
 
     # --- operators ----------------------------------------------------------------------------------
 
@@ -200,6 +213,7 @@ class Lab:
             "SOVEREIGN_IMPORTER_IMAGE": IMPORTER,
             "SOVEREIGN_LISTEN": f"127.0.0.1:{port}",
             "SOVEREIGN_LOG_FORMAT": "json",
+            "SOVEREIGN_CANARY_SERVICE_ACCOUNT": CANARY,
             **env,
         }
         with log.open("wb") as errors, evidence.open("wb") as output:

@@ -58,7 +58,7 @@ STATIC_PODS: Final = Gauge(
 )
 ENFORCEMENT: Final = Gauge(
     "sovereign_enforcement_state",
-    "1 when the policy's admission objects are in place and deny.",
+    "1 when the policy's Enforced is True: its admission objects are in place and, with canaries on, were seen to refuse.",
     ["policy"],
     registry=REGISTRY,
 )
@@ -70,6 +70,13 @@ REPAIRS: Final = Counter(
 )
 DRIFT: Final = Counter(
     "sovereign_drift_repairs_total", "Children that were put back, by kind.", ["kind"], registry=REGISTRY
+)
+CANARIES: Final = Counter(
+    "sovereign_canaries_total",
+    "Requests that a rule must refuse, sent as the canaries' account, by outcome: refused, accepted, elsewhere (refused, and not "
+    "in the rule's name), unanswered.",
+    ["outcome"],
+    registry=REGISTRY,
 )
 IDENTITY_CHANGES: Final = Counter(
     "sovereign_identity_changes_total",

@@ -9,7 +9,9 @@ from sovereign.cluster import metrics
 from sovereign.cluster.queue import Key
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children
+from sovereign.controllers.canary import Canaries
 from sovereign.controllers.context import Context, Outcome, Retry
+from sovereign.controllers.enforcement import Enforcement
 from sovereign.controllers.heartbeat import PolicyRecord
 from sovereign.controllers.node_labels import NodeLabels
 from sovereign.controllers.static_pods import StaticPodReport
@@ -57,8 +59,9 @@ class Totals:
 class PolicyController:
     """One reconcile of one policy."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, canaries: Canaries | None) -> None:
         self._context = context
+        self._enforcement = Enforcement(context, canaries)
         self._labels = NodeLabels(context)
         self._static_pods = StaticPodReport(context)
         self._totals = Totals(context.store.findings)
@@ -83,9 +86,11 @@ class PolicyController:
             context.settings,
         )
         keep = () if plan.complete else _ADMISSION
+        missing = self._enforcement.missing(item, plan)
         failure = await children.bring_about(context, item, (*plan.admission, *plan.network), keep=keep)
+        self._enforcement.wrote(item, plan, missing, failure)
         await self._labels.keep(key.name, {*plan.to_label, *plan.to_bind, *plan.to_unlabel})
-        conditions = self._conditions(item, policy, plan, failure)
+        conditions = self._conditions(item, plan, failure, self._enforcement.judge(item, policy, plan, failure))
         self._released(item, policy, plan)
         later = await children.write_status(context, item, self._content(item, plan), conditions)
         self._measure(key.name, plan, conditions)
@@ -114,6 +119,7 @@ class PolicyController:
         await self._labels.clean_up(name)
         self._static_pods.forget(name)
         self._totals.forget(name)
+        self._enforcement.forget(name)
         self._record.forget(name)
         for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT, metrics.STATIC_PODS):
             if (name,) in metric._metrics:  # noqa: SLF001 - the client has no public test for a label
@@ -152,16 +158,18 @@ class PolicyController:
             "workloads": [shown.to_dict() for shown in findings.workloads(name)[:_WORKLOADS_SHOWN]],
         }
 
-    def _conditions(self, item: Object, policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> list[Condition]:
+    def _conditions(
+        self, item: Object, plan: PolicyPlan, failure: Verdict | None, enforced: Condition
+    ) -> list[Condition]:
         problem = failure or next((v for v in plan.verdicts if v.reason is not Reason.NO_APPROVED_NODE), None)
         nowhere = next((v for v in plan.verdicts if v.reason is Reason.NO_APPROVED_NODE), None)
-        result = [_ready(plan, problem, nowhere)]
+        result = [_ready(plan, problem, nowhere, enforced)]
         if problem is not None:
             result.append(condition(STALLED, True, problem.reason, problem.message))
             self._context.tell(item, "Warning", problem.reason, problem.message)
         elif nowhere is not None:
             self._context.tell(item, "Warning", nowhere.reason, nowhere.message)
-        return [*result, _enforced(policy, plan, failure)]
+        return [*result, enforced]
 
     def _measure(self, name: str, plan: PolicyPlan, conditions: list[Condition]) -> None:
         metrics.APPROVED_NODES.labels(name).set(len(plan.approved))
@@ -170,9 +178,11 @@ class PolicyController:
         metrics.ENFORCEMENT.labels(name).set(float(enforced))
 
 
-def _ready(plan: PolicyPlan, problem: Verdict | None, nowhere: Verdict | None) -> Condition:
+def _ready(plan: PolicyPlan, problem: Verdict | None, nowhere: Verdict | None, enforced: Condition) -> Condition:
     if problem is not None:
         return condition(READY, False, problem.reason, problem.message)
+    if enforced["reason"] == Reason.CANARY_ACCEPTED:
+        return condition(READY, False, Reason.CANARY_ACCEPTED, enforced["message"])
     if nowhere is not None:
         return condition(READY, False, nowhere.reason, nowhere.message)
     return condition(
@@ -181,18 +191,3 @@ def _ready(plan: PolicyPlan, problem: Verdict | None, nowhere: Verdict | None) -
         Reason.READY,
         f"{len(plan.approved)} nodes are approved, {len(plan.rejections)} are not; {len(plan.namespaces)} namespaces are governed",
     )
-
-
-def _enforced(policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> Condition:
-    if failure is not None:
-        return condition(ENFORCED, False, failure.reason, failure.message)
-    if not plan.complete:
-        return condition(ENFORCED, False, Reason.TOO_MANY_NODES, "the rules in force are older than the policy")
-    if policy.spec.enforcement == "Audit":
-        return condition(
-            ENFORCED,
-            False,
-            Reason.AUDIT_ONLY,
-            "the policy only reports; set spec.enforcement to Enforce to refuse and repair",
-        )
-    return condition(ENFORCED, True, Reason.ENFORCED, "the admission objects are in place")

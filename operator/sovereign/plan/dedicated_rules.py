@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sovereign.api.meta import approved_label
+from sovereign.plan import canary_requests
 from sovereign.plan.approval import BINDINGS, PODS, Shard
 from sovereign.plan.cel import Cel, all_of, any_of, choose, code, integers, quote, sentence, strings, variable
 from sovereign.plan.inventory import Policy, Settings
@@ -43,6 +44,7 @@ def dedicated_rules(policy: Policy, shards: Iterable[Shard], settings: Settings)
             _variables(policy, shard.names(target), settings),
             (elsewhere,),
             everywhere=True,
+            canary=canary_requests.dedicated_binding(shard.example),
         )
         yield Rules(
             f"dedicatednodename{shard.suffix}",
@@ -51,6 +53,7 @@ def dedicated_rules(policy: Policy, shards: Iterable[Shard], settings: Settings)
             _variables(policy, shard.names(own), settings),
             (elsewhere, named),
             everywhere=True,
+            canary=canary_requests.dedicated_node_name(policy, shard.example),
         )
 
 

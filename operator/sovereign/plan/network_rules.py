@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from sovereign.api.meta import LABEL_MODEL
 from sovereign.api.schema import CIDR_MESSAGE
-from sovereign.plan import grants, names
+from sovereign.plan import canary_requests, grants, names
 from sovereign.plan.cel import Cel, all_of, any_of, choose, code, integers, quote, sentence, strings, variable
 from sovereign.plan.grants import Network
 from sovereign.plan.inventory import Policy, Settings
@@ -70,7 +70,8 @@ def network_rules(policy: Policy, settings: Settings) -> Iterator[Rules]:
     """The rules about everybody's NetworkPolicies, and about the default-deny."""
     whose = f"policy {policy.name}: "
     validations = (*_egress(policy, whose), _ingress(whose))
-    yield Rules("network", (_POLICIES,), validations, _VARIABLES, (by_others(settings), SPEC_CHANGES))
+    conditions = (by_others(settings), SPEC_CHANGES)
+    yield Rules("network", (_POLICIES,), validations, _VARIABLES, conditions, canary=canary_requests.open_network())
     yield _default_deny(policy, settings, whose)
 
 
@@ -290,6 +291,7 @@ def _default_deny(policy: Policy, settings: Settings, whose: str) -> Rules:
                 ),
             ),
         ),
+        canary=canary_requests.default_deny(policy),
     )
 
 
