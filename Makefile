@@ -8,9 +8,10 @@ NAME ?= sovereign
 LEVEL ?= control-plane
 ARGS ?=
 WORKERS ?= 2
+SEED ?= $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test e2e e2e-requirements test-unit test-lowest check format crds chart docs lock cluster-up cluster-down testbed-conformance clean
+.PHONY: help demo demo-down test fuzz e2e e2e-requirements test-unit test-lowest check format crds chart docs lock cluster-up cluster-down testbed-conformance clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-20s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,10 @@ demo-down: $(STAMP) ## Remove what the demo started, at either level (ARGS="--na
 
 test: $(STAMP) check ## Lint, type-check and run every test, on a control plane of its own
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+
+fuzz: $(STAMP) ## Fuzz for some minutes: references, networks, CEL, bad input (SEED=... repeats a run)
+	@echo "SEED=$(SEED)"
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) $(ARGS)
 
 e2e: $(STAMP) ## Run the end-to-end tests: real nodes, a real model (root on Linux, or E2E_KUBECONFIG)
 	$(BIN)/python -m pytest e2e $(ARGS)

@@ -20,7 +20,7 @@ def ours(kind: str, name: str, spec: dict[str, Any], namespace: str = "") -> dic
 
 def world() -> tuple[Store, Queue, Dispatcher]:
     """A governed namespace with two models and their pools, and one that nobody governs; an empty queue."""
-    store, queue = Store(Settings()), Queue()
+    store, queue = Store(Settings()), Queue(lambda: 0.0)
     dispatcher = Dispatcher(store, queue)
     placement = {"jurisdictions": ["FR"]}
     dispatcher.ours(
@@ -32,7 +32,7 @@ def world() -> tuple[Store, Queue, Dispatcher]:
         dispatcher.ours(False, ours(MODEL, name, {"source": {"uri": f"pvc://{name}-disk/x"}}, "team"))
         spec = {"modelRef": {"name": name}, "runtime": {"name": "vllm"}, "replicas": 1}
         dispatcher.ours(False, ours(POOL, name, spec, "team"))
-    empty = Queue()
+    empty = Queue(lambda: 0.0)
     dispatcher._queue = empty
     return store, empty, dispatcher
 
@@ -60,6 +60,10 @@ def queued(queue: Queue) -> set[Key]:
     }
 
 
+def told(store: Store) -> list[str]:
+    return [shown.workload.name for shown in store.findings.workloads("eu")]
+
+
 def test_a_volume_of_an_ungoverned_namespace_concerns_nobody() -> None:
     _, queue, dispatcher = world()
     dispatcher.volume(None, held("free", "chat-disk"))
@@ -79,7 +83,7 @@ def test_a_volume_concerns_its_model_and_its_pools() -> None:
 def test_an_event_that_changes_nothing_that_is_judged_leads_to_nothing() -> None:
     _, queue, dispatcher = world()
     dispatcher.volume(None, held("team", "chat-disk"))
-    fresh = Queue()
+    fresh = Queue(lambda: 0.0)
     dispatcher._queue = fresh
     dispatcher.volume(held("team", "chat-disk"), held("team", "chat-disk", version=2))
     assert len(fresh) == 0
@@ -87,22 +91,21 @@ def test_an_event_that_changes_nothing_that_is_judged_leads_to_nothing() -> None
 
 
 def test_a_volume_that_lies_elsewhere_is_told_to_the_policy_and_forgotten_when_it_goes() -> None:
-    store, queue, dispatcher = world()
+    store, _, dispatcher = world()
     affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "no", "operator": "Exists"}]}]}}
     row = held("team", "other-disk", nodeAffinity=affinity)
     dispatcher.volume(None, row)
-    assert queued(queue) == {Key(POLICY, "", "eu")}
-    assert [found.name for found, _ in store.unlawful.of("eu")] == ["other-disk"]
+    assert told(store) == ["other-disk"]
     dispatcher.volume(row, None)
-    assert store.unlawful.of("eu") == []
+    assert told(store) == []
 
 
 def test_a_namespace_that_becomes_governed_has_its_objects_judged() -> None:
     store, _, dispatcher = world()
     manifest = {"metadata": {"namespace": "free", "name": "s", "uid": "s", "resourceVersion": "1"}, "spec": {}}
     dispatcher.other(None, other(manifest, "Service"))
-    assert store.unlawful.of("eu") == []
+    assert told(store) == []
     dispatcher.namespace(False, {"metadata": {"name": "free", "labels": {"a": "b"}}})
-    assert [found.name for found, _ in store.unlawful.of("eu")] == ["s"]
+    assert told(store) == ["s"]
     dispatcher.namespace(False, {"metadata": {"name": "free", "labels": {}}})
-    assert store.unlawful.of("eu") == []
+    assert told(store) == []

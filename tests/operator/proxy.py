@@ -102,6 +102,7 @@ class Proxy:
 
     async def _forward(self, session: aiohttp.ClientSession, request: web.Request) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name not in ("Host", *_HOP)}
+        headers["Accept-Encoding"] = "identity"  # the API server compresses long lists
         url = self._upstream.server + request.raw_path
         timeout = aiohttp.ClientTimeout(total=None)
         body = await request.read()

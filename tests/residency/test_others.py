@@ -4,12 +4,10 @@ from typing import Any
 
 import pytest
 
-from sovereign.api.conditions import Reason
 from sovereign.api.meta import LABEL_COMPLIANT, LABEL_MODEL, LABEL_POOL
 from sovereign.api.policy import PolicySpec
 from sovereign.plan.inventory import Owner, Policy
 from sovereign.residency.others import Other, Others, judge, opens, other
-from sovereign.residency.unlawful import Breach, Found, Unlawful
 
 POOL_LABELS = {LABEL_POOL: "chat", LABEL_MODEL: "m", LABEL_COMPLIANT: "true"}
 
@@ -123,15 +121,3 @@ def test_rows_come_and_go() -> None:
     assert others.within("team") == [found]
     assert others.put("Service", "team", "x", None) == found
     assert others.namespaces() == []
-
-
-def test_an_object_is_news_when_what_is_wrong_with_it_changes() -> None:
-    unlawful = Unlawful()
-    one, two = (Breach(name, "services", Reason.UNLAWFUL_OBJECT, name) for name in ("a", "b"))
-    found = Found("team", "Service", "x", (one,))
-    assert unlawful.put("u", found) == {"a"}
-    assert unlawful.put("u", found) == set()
-    assert unlawful.put("u", found._replace(breaches=(one, two))) == {"a", "b"}
-    assert [breach for _, breach in unlawful.of("b")] == [two]
-    assert unlawful.put("u", found._replace(breaches=())) == {"a", "b"}
-    assert unlawful.drop("u") == set()

@@ -102,8 +102,8 @@ def test_of_several_policies_the_one_that_does_most_is_named() -> None:
     told = volumes.elsewhere("team", "weights", Governance(tuple(policies[:2])))
     assert told is not None
     assert (told.enforced, told.stops, "policy b" in told.message) == (True, False, True)
-    breaches = volumes.breaches(volumes.of("team", "weights")[0], Governance(tuple(policies)))
-    assert [breach.policy for breach in breaches] == ["a", "b", "c"]
+    violations = volumes.violations(volumes.of("team", "weights")[0], Governance(tuple(policies)))
+    assert [(one.policy, one.removes) for one in violations] == [("a", False), ("b", False), ("c", True)]
 
 
 @pytest.mark.parametrize("phase", ["Available", "Pending", "Released", "Failed"])

@@ -18,6 +18,8 @@ from sovereign.plan.verdict import Verdict
 
 CONCURRENCY = 8
 _MAKES_PODS = ("Deployment", "Job")
+POLICIES_SHOWN = 64
+"""Policies that a status may name; a longer list would be refused with all the rest of the status."""
 PAUSE = 1.0
 """Seconds between two writes of one status while no condition turns."""
 
@@ -146,6 +148,14 @@ async def write_status(
     left = item.written_at + PAUSE - time.monotonic()
     if left > 0 and not status.turned(item.status, new):
         return Later(left)
+    stored = await remember(context, item, patch)
+    if stored is not None:
+        read_back.compare(context, stored, new)
+    return None
+
+
+async def remember(context: Context, item: Object, patch: status.Status) -> Object | None:
+    """Write these members of a status at once, and know them; returns the object as it is then, unless it is gone."""
     owner = item.owner
     try:
         body = await status.write(context.client, owner.kind, owner.namespace, owner.name, patch)
@@ -155,10 +165,10 @@ async def write_status(
             return None
         raise
     known = context.store.objects.get(item.key)
-    if known is not None and known.owner.uid == body["metadata"]["uid"]:
-        known.written_at = time.monotonic()
-        known.status = body.get("status") or {}
-        read_back.compare(context, known, new)
-        if body["metadata"].get("generation", 0) == known.owner.generation:
-            known.version = max(known.version, int(body["metadata"]["resourceVersion"]))
-    return None
+    if known is None or known.owner.uid != body["metadata"]["uid"]:
+        return None
+    known.written_at = time.monotonic()
+    known.status = body.get("status") or {}
+    if body["metadata"].get("generation", 0) == known.owner.generation:
+        known.version = max(known.version, int(body["metadata"]["resourceVersion"]))
+    return known

@@ -119,7 +119,7 @@ class ModelController:
         conditions = conditions_of(item, plan, artifact, self._import(item, plan, artifact), failure, placed)
         content: dict[str, Any] = {
             "location": context.store.volumes.location(item.owner.namespace, plan.claim),
-            "policies": list(governance.names),
+            "policies": list(governance.names[: children.POLICIES_SHOWN]),
         }
         if artifact is not None:
             content["artifact"] = artifact.model_dump(by_alias=True)

@@ -4,18 +4,19 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from sovereign.api.conditions import Reason
 from sovereign.cluster import metrics
 from sovereign.controllers.context import Context
-from sovereign.controllers.store import Object, Store
+from sovereign.controllers.store import Object
+from sovereign.residency.findings import Shown
+from sovereign.residency.volumes import CLAIM, CLASS
 
 logger = logging.getLogger(__name__)
 HOUR: Final = 3600.0
 TOLD_PER_HOUR: Final = 20
 """Objects that are told one by one of a policy: in Audit a tenant can make as many as it likes."""
-SHOWN: Final = 20
 
 
 class UnlawfulReport:
@@ -32,12 +33,14 @@ class UnlawfulReport:
         policy = item.owner.name
         now: set[tuple[str, ...]] = set()
         counts: defaultdict[str, int] = defaultdict(int)
-        for found, breach in self._context.store.unlawful.of(policy):
-            counts[found.kind] += 1
-            word = (*found[:3], breach.reason.value, breach.message)
+        for shown in self._context.store.findings.workloads(policy):
+            if shown.workload.kind not in KINDS:
+                continue
+            counts[shown.workload.kind] += 1
+            word = (*shown.workload, shown.rule, shown.message)
             now.add(word)
             if word not in self._known[policy]:
-                self._tell(item, breach.reason, breach.message)
+                self._tell(item, _reason(shown), shown.message)
         self._known[policy] = now
         for kind in KINDS:
             metrics.UNLAWFUL_OBJECTS.labels(policy, kind).set(counts[kind])
@@ -60,20 +63,10 @@ class UnlawfulReport:
         self._context.tell(item, "Warning", reason, message)
 
 
-def shown(store: Store, policy: str) -> list[dict[str, Any]]:
-    """The first of them, as entries of ``status.violations.workloads``."""
-    return [
-        {
-            "kind": found.kind,
-            "namespace": found.namespace,
-            "name": found.name,
-            "rule": breach.rule,
-            "count": 1,
-            "message": breach.message[:512],
-            "step": "Reported",
-        }
-        for found, breach in store.unlawful.of(policy)[:SHOWN]
-    ]
+def _reason(shown: Shown) -> Reason:
+    if shown.workload.kind != CLAIM:
+        return Reason.UNLAWFUL_OBJECT
+    return Reason.STORAGE_CLASS_NOT_ALLOWED if shown.rule == CLASS else Reason.VOLUME_ELSEWHERE
 
 
-KINDS: Final = ("PersistentVolumeClaim", "NetworkPolicy", "Service", "EndpointSlice")
+KINDS: Final = (CLAIM, "NetworkPolicy", "Service", "EndpointSlice")

@@ -15,8 +15,9 @@ from sovereign.plan import grants
 from sovereign.plan.governance import NAMESPACE_NAME
 from sovereign.plan.grants import Network
 from sovereign.plan.inventory import Policy
-from sovereign.plan.network_rules import DNS_PORT, Opening, openings
+from sovereign.plan.network_rules import Opening, openings
 
+_DNS_PORT: Final = 53
 _CIDR: Final = re.compile(r"[0-9A-Fa-f:.]+/(?:0|[1-9][0-9]{0,2})", re.ASCII)
 
 
@@ -103,7 +104,7 @@ def _one_port(port: Mapping[str, Any]) -> bool:
 
 
 def _dns_port(port: Mapping[str, Any]) -> bool:
-    return _one_port(port) and port["port"] == DNS_PORT and port.get("protocol", "TCP") in ("TCP", "UDP")
+    return _one_port(port) and port["port"] == _DNS_PORT and port.get("protocol", "TCP") in ("TCP", "UDP")
 
 
 def _block(block: Mapping[str, Any], ports: Any, open_to: tuple[Opening, ...], touched: list[Network]) -> str | None:

@@ -15,7 +15,7 @@ from sovereign.api.policy import Dns, Network, Placement, PolicySpec
 from sovereign.api.schema import LabelSelector
 from sovereign.plan import network_verdict, service_verdict
 from sovereign.plan.inventory import Owner, Policy
-from sovereign.residency.unlawful import Breach
+from sovereign.residency.verdicts import Violation
 
 CONTROLLERS_SLICES: Final = "endpointslice.kubernetes.io/managed-by!=endpointslice-controller.k8s.io"
 """Selector of the slices that the cluster's controller does not tend; those that only claim to be its own it removes itself."""
@@ -90,14 +90,15 @@ _RULES: Final = {"NetworkPolicy": "network", "Service": "services", "EndpointSli
 """The names of the rules that would refuse it."""
 
 
-def judge(row: Other, policy: Policy) -> Breach | None:
+def judge(row: Other, policy: Policy) -> Violation | None:
     """What a policy would refuse of an object that is there."""
     wrong = list(_wrong(row, policy))
     if not wrong:
         return None
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     message = f"policy {policy.name}: {row.kind} {row.namespace}/{row.name} {wrong[0]}{more}; {_ADVICE[row.kind]}"
-    return Breach(policy.name, _RULES[row.kind], Reason.UNLAWFUL_OBJECT, message)
+    # It is a tenant's: whatever the policy does about pods, this is only told.
+    return Violation(policy.name, Reason.UNLAWFUL_OBJECT, _RULES[row.kind], message)
 
 
 def _wrong(row: Other, policy: Policy) -> Iterator[str]:

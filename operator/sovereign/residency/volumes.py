@@ -16,8 +16,9 @@ from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import Elsewhere, Node, Policy
 from sovereign.plan.placement import rejection
 from sovereign.residency.topology import Affinity, Reach, affinity_of, matches
-from sovereign.residency.unlawful import Breach
+from sovereign.residency.verdicts import Violation, violation
 
+CLAIM: Final = "PersistentVolumeClaim"
 CLASS: Final = "storage.storageClasses"
 TOPOLOGY: Final = "storage.requireTopology"
 MOST_PLACES: Final = 16
@@ -172,10 +173,10 @@ class Volumes:
         )
         return Misplaced(found, verdict.rule if verdict else "placement", Reason.VOLUME_ELSEWHERE, message)
 
-    def breaches(self, found: Volume, governance: Governance) -> tuple[Breach, ...]:
+    def violations(self, found: Volume, governance: Governance) -> tuple[Violation, ...]:
         """What the policies of its namespace have against a volume."""
         pairs = ((policy, self.judge(found, policy)) for policy in governance.policies)
-        return tuple(Breach(policy.name, one.rule, one.reason, one.message) for policy, one in pairs if one is not None)
+        return tuple(violation(policy, one.reason, one.rule, one.message) for policy, one in pairs if one is not None)
 
     def elsewhere(self, namespace: str, claim: str, governance: Governance) -> Elsewhere | None:
         """What is wrong with where a claim's volume lies, in the words of the policy that does most about it."""
@@ -224,4 +225,4 @@ def _said(affinity: Affinity) -> str:
     return text if len(text) <= 160 else f"{text[:157]}..."
 
 
-__all__ = ["Misplaced", "Volume", "Volumes", "volume"]
+__all__ = ["CLAIM", "CLASS", "Misplaced", "Volume", "Volumes", "volume"]
