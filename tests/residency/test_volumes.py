@@ -15,8 +15,8 @@ from sovereign.residency.volumes import MOST_PLACES, Volumes, volume
 ZONE = "topology.kubernetes.io/zone"
 
 
-def node(name: str, jurisdiction: str, zone: str = "z", region: str = "r") -> Node:
-    labels = {ZONE: zone, "kubernetes.io/hostname": name, FACT_REGION: region}
+def node(name: str, jurisdiction: str, zone: str = "z", region: str | None = None) -> Node:
+    labels = {ZONE: zone, "kubernetes.io/hostname": name, FACT_REGION: zone if region is None else region}
     return Node(name, labels=labels | ({FACT_JURISDICTION: jurisdiction} if jurisdiction else {}))
 
 
@@ -81,8 +81,19 @@ def test_what_a_policy_says_of_a_volume(terms: list[Any], spec: dict[str, Any], 
             assert word in found.message
 
 
+def test_a_node_of_the_same_region_that_is_not_approved_says_nothing_about_where_the_volume_is() -> None:
+    relabelled = node("relabelled", "US", "z1")
+    other = node("other", "US", "z1", "us-east")
+    for nodes, lawful in (([FR, relabelled], True), ([relabelled], False), ([FR, other], False), ([FR], True)):
+        volumes = known(nodes, [policy()], pv(in_(ZONE, "z1")))
+        assert (volumes.elsewhere("team", "weights", Governance((policy(),))) is None) is lawful
+    without_regions = [node("a", "FR", "z1", ""), node("b", "US", "z1", "")]
+    volumes = known(without_regions, [policy()], pv(in_(ZONE, "z1")))
+    assert volumes.elsewhere("team", "weights", Governance((policy(),))) is not None
+
+
 def test_one_node_without_facts_is_enough_not_to_know() -> None:
-    volumes = known([FR, node("unknown", "", "z1")], [policy()], pv(in_(ZONE, "z1")))
+    volumes = known([FR, node("unknown", "", "z1", "")], [policy()], pv(in_(ZONE, "z1")))
     found = volumes.elsewhere("team", "weights", Governance((policy(),)))
     assert found is not None
     assert found.rule == "placement.facts"

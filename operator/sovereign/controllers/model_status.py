@@ -89,7 +89,9 @@ def placement_verified(known: bool | None, elsewhere: Elsewhere | None) -> Condi
     if not known:
         message = "the volume has no nodeAffinity, so it is not known where it lies"
         return condition(PLACEMENT_VERIFIED, None, Reason.NOT_VERIFIED, message)
-    return condition(PLACEMENT_VERIFIED, True, Reason.PLACED, "the volume is reached from approved nodes only")
+    return condition(
+        PLACEMENT_VERIFIED, True, Reason.PLACED, "the volume lies where nodes are that every policy approves"
+    )
 
 
 def _ready(artifact: Artifact | None, state: Import, blocking: Verdict | None, placed: Condition) -> Condition:

@@ -156,7 +156,7 @@ class Volumes:
     def _topology(self, found: Volume, affinity: Affinity, policy: Policy, whose: str) -> Misplaced | None:
         reached = self.reach.of(affinity)
         approved = self._approved.get(policy.name, ())
-        outside = sorted(name for name in reached if name not in approved)
+        outside = self._elsewhere(reached, approved)
         if reached and not outside:
             return None
         if not reached:
@@ -172,6 +172,18 @@ class Volumes:
             "volume's nodeAffinity to approved nodes"
         )
         return Misplaced(found, verdict.rule if verdict else "placement", Reason.VOLUME_ELSEWHERE, message)
+
+    def _elsewhere(self, reached: frozenset[str], approved: Collection[str]) -> list[str]:
+        """The nodes that are not approved, and in whose region no other that reaches the volume is.
+
+        A volume that approved nodes of a region reach lies in that region. That some node there is not approved (it has just been
+        relabelled, or is of another provider) says nothing about where the volume is, and pods go to the others.
+        """
+        outside = [name for name in reached if name not in approved]
+        if not outside:
+            return []
+        lawful = {_region(self._nodes[name]) for name in reached if name in approved}
+        return sorted(name for name in outside if _region(self._nodes[name]) not in lawful)
 
     def violations(self, found: Volume, governance: Governance) -> tuple[Violation, ...]:
         """What the policies of its namespace have against a volume."""
@@ -202,6 +214,11 @@ class Volumes:
         """Whether it is known where a claim's volume lies; None while it has none."""
         held = self.of(namespace, claim)
         return all(found.affinity is not None for found in held) if held else None
+
+
+def _region(node: Node) -> str:
+    """Where a node is, by its facts: its region, else its jurisdiction."""
+    return node.region or node.jurisdiction
 
 
 def _weigh(misplaced: Misplaced, policy: Policy) -> Elsewhere:
