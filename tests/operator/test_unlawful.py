@@ -139,6 +139,7 @@ def test_a_slice_that_leads_a_pools_callers_elsewhere(lab: Lab, operator: Proces
 
 def test_a_lawful_object_costs_no_request(lab: Lab, operator: Process, place: str) -> None:
     """Services that only say what a tenant needs are not even kept."""
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
     lab.settle(operator)
     since = lab.position()
     lab.apply(*(service(place, f"front-{number}", selector={"app": "front"}) for number in range(10)))
