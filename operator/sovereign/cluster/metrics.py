@@ -77,6 +77,13 @@ REPAIRS: Final = Counter(
 DRIFT: Final = Counter(
     "sovereign_drift_repairs_total", "Children that were put back, by kind.", ["kind"], registry=REGISTRY
 )
+CANARY_RULES: Final = Gauge(
+    "sovereign_canary_rules",
+    "Rules of a policy by what their last canary has shown: refused, accepted, elsewhere, unanswered, untried (there is nothing "
+    "to try them on).",
+    ["policy", "outcome"],
+    registry=REGISTRY,
+)
 CANARIES: Final = Counter(
     "sovereign_canaries_total",
     "Requests that a rule must refuse, sent as the canaries' account, by outcome: refused, accepted, elsewhere (refused, and not "
