@@ -77,6 +77,15 @@ def run(
     lease_name: Annotated[
         str, typer.Option(envvar="SOVEREIGN_LEASE_NAME", help="Name of the lease.")
     ] = "sovereign-operator",
+    lease_duration: Annotated[
+        int,
+        typer.Option(
+            envvar="SOVEREIGN_LEASE_DURATION",
+            min=3,
+            max=600,
+            help="Seconds after which a standby takes over from a leader that is gone; a leader stops after two thirds of it.",
+        ),
+    ] = 15,
     service_account: Annotated[
         str, typer.Option(envvar="SOVEREIGN_SERVICE_ACCOUNT", help="The operator's own service account.")
     ] = "sovereign-operator",
@@ -188,7 +197,7 @@ def run(
         ).possible(),
     )
     identity = pod_name or f"{socket.gethostname()}-{os.getpid()}"
-    options = Options(settings, identity, lease_name, workers, listen, probe_listen)
+    options = Options(settings, identity, lease_name, workers, listen, probe_listen, lease_duration)
     try:
         connection = connect(kubeconfig or None)
     except ConnectionUnavailable as error:

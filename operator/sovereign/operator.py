@@ -20,7 +20,7 @@ from sovereign.cluster.client import ApiError, Client
 from sovereign.cluster.connection import Connection
 from sovereign.cluster.endpoints import serve
 from sovereign.cluster.events import Events
-from sovereign.cluster.lease import Lease
+from sovereign.cluster.lease import DURATION, Lease, Timing
 from sovereign.cluster.listener import listen
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.reflector import Reflector
@@ -53,6 +53,8 @@ class Options:
     listen: str
     probe_listen: str = ""
     """Where network probes are answered; empty: nowhere."""
+    lease_duration: float = DURATION
+    """Seconds."""
 
 
 class Operator:
@@ -67,26 +69,32 @@ class Operator:
 
     async def run(self) -> int:
         """Run until stopped; returns the exit code."""
-        client = Client(self._connection, f"sovereign-operator/{__version__}", metrics.observe_request)
+        client, election = self._client(), self._client()
+        metrics.TASKS.set_function(lambda: len(asyncio.all_tasks()))
         async with contextlib.AsyncExitStack() as stack:
             endpoints = await serve(self._options.listen, lambda: self._failed, self._readiness)
             stack.push_async_callback(endpoints.cleanup)
             if self._options.probe_listen:
                 stack.callback((await listen(self._options.probe_listen)).close)
             await stack.enter_async_context(client)
-            return await self._run(client)
+            await stack.enter_async_context(election)
+            return await self._run(client, election)
+
+    def _client(self) -> Client:
+        return Client(self._connection, f"sovereign-operator/{__version__}", metrics.observe_request)
 
     def _readiness(self) -> str:
         return "" if self._synced.is_set() else "caches are not synced yet"
 
-    async def _run(self, client: Client) -> int:
+    async def _run(self, client: Client, election: Client) -> int:
         settings = await self._discover(client)
         store, queue = Store(settings), Queue()
         dispatcher = Dispatcher(store, queue)
         caches = {resource.kind: _children(client, resource, dispatcher) for resource in self._served(settings)}
         pods: Reflector[Pod] = Reflector(client, PODS, rows.pod, dispatcher.pod)
         context = Context(client, store, caches, queue, Events(client), settings, dispatcher.vanished)
-        lease = Lease(client, settings.operator_namespace, self._options.lease_name, self._options.identity)
+        lease = self._lease(election)
+        client.may_write = lambda: lease.held
         metrics.LEADING.labels(self._options.lease_name).set_function(lambda: float(lease.leading.is_set()))
         ready = asyncio.Event()
         kopf_task = asyncio.create_task(self._watch(dispatcher, ready), name="kopf")
@@ -105,6 +113,11 @@ class Operator:
         await _cancel([kopf_task])
         logger.info("Stopped")
         return code
+
+    def _lease(self, client: Client) -> Lease:
+        options = self._options
+        timing = Timing.of(options.lease_duration)
+        return Lease(client, options.settings.operator_namespace, options.lease_name, options.identity, timing)
 
     def _report(self, ended: Iterable[asyncio.Task[Any]]) -> int:
         """Why it ended: 0 when asked to."""

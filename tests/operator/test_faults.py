@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from testbed.chaos.proxy import Proxy, lists, status, watches
 from tests.operator.lab import Lab, Process, wait_for
-from tests.operator.proxy import Proxy, status
 
 
 @pytest.fixture
@@ -23,14 +23,6 @@ def proxied(lab: Lab, running: list[Process], tmp_path: Path) -> Iterator[tuple[
             yield process, proxy
         finally:
             process.stop()
-
-
-def watches(request: web.Request) -> bool:
-    return request.query.get("watch") == "true"
-
-
-def lists(request: web.Request) -> bool:
-    return request.method == "GET" and not watches(request) and "limit" in request.query
 
 
 def serve(lab: Lab, place: str) -> None:
