@@ -26,6 +26,7 @@ from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.reflector import Reflector
 from sovereign.cluster.resources import CHILDREN, MUTATING, NAMESPACES, NODES, OURS, PODS, Resource
 from sovereign.cluster.rows import Child, Pod
+from sovereign.cluster.session import Watching
 from sovereign.controllers.context import Context
 from sovereign.controllers.dispatch import Dispatcher
 from sovereign.controllers.engine import Engine
@@ -36,6 +37,7 @@ from sovereign.controllers.probe import Prober
 from sovereign.controllers.repair import PodRepair
 from sovereign.controllers.static_pods import watch_events
 from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, RUNTIME, Store
+from sovereign.controllers.sweep import Sweep
 from sovereign.plan.inventory import Node, Settings
 
 logger = logging.getLogger(__name__)
@@ -97,9 +99,13 @@ class Operator:
         client.may_write = lambda: lease.held
         metrics.LEADING.labels(self._options.lease_name).set_function(lambda: float(lease.leading.is_set()))
         ready = asyncio.Event()
-        kopf_task = asyncio.create_task(self._watch(dispatcher, ready), name="kopf")
+        sweep = Sweep(client, store, dispatcher)
+        kopf_task = asyncio.create_task(
+            self._watch(dispatcher, Watching(sweep.paths, sweep.listed_again), ready), name="kopf"
+        )
         tasks = [
             kopf_task,
+            asyncio.create_task(sweep.run(), name="sweep"),
             asyncio.create_task(pods.run(), name="pods"),
             *(asyncio.create_task(cache.run(), name=kind) for kind, cache in caches.items()),
             asyncio.create_task(self._lead(context, dispatcher, lease, [pods, *caches.values()], ready), name="lead"),
@@ -147,10 +153,10 @@ class Operator:
     def _served(self, settings: Settings) -> list[Resource]:
         return [resource for resource in CHILDREN if settings.mutating_admission or resource.kind not in MUTATING]
 
-    async def _watch(self, dispatcher: Dispatcher, ready: asyncio.Event) -> None:
+    async def _watch(self, dispatcher: Dispatcher, watching: Watching, ready: asyncio.Event) -> None:
         """Run kopf until it is told to stop by a signal, or fails."""
         await kopf.operator(
-            registry=handlers.registry(dispatcher, self._connection),
+            registry=handlers.registry(dispatcher, self._connection, watching),
             settings=handlers.settings(),
             standalone=True,
             clusterwide=True,

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from charts import sync
 from testbed import Cluster
-from testbed.helm import Helm
+from testbed.chaos.stage import install
 from tests.operator.lab import Lab, Process, wait_for
 
 
@@ -27,16 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A control plane with the chart installed, and no operator pods: fake nodes run nothing."""
-    cluster = Cluster.up(f"operator-{os.getpid()}", provider="binaries")
+    given = os.environ.get("TESTBED_NAME")
+    cluster = Cluster.load(given) if given else Cluster.up(f"operator-{os.getpid()}", provider="binaries")
     try:
-        values = sync.CHART / "ci" / "digest-values.yaml"
-        helm = Helm(tmp_path_factory.mktemp("helm"), cluster.kubeconfig)
-        place = [f"--namespace={sync.NAMESPACE}", "--create-namespace", "--wait"]
-        helm("install", sync.RELEASE, sync.CHART, *place, "--values", values, "--set=replicas=0")
-        kubeconfig = cluster.service_account_kubeconfig(sync.NAMESPACE, "sovereign-operator")
+        kubeconfig = install(cluster, tmp_path_factory.mktemp("helm"))
         yield Lab(cluster, kubeconfig, tmp_path_factory.mktemp("logs"))
     finally:
-        cluster.down()
+        if not given:
+            cluster.down()
 
 
 @pytest.fixture(scope="package")

@@ -18,6 +18,8 @@ from sovereign.cluster.resources import Resource
 logger = logging.getLogger(__name__)
 PAGE: Final = 500
 MAX_BACKOFF: Final = 30.0
+SOON: Final = 5.0
+"""Seconds: a version that is too old sooner than that after a list is no gap, and listing at once would not help."""
 Name = tuple[str, str]
 
 
@@ -75,6 +77,7 @@ class Reflector(Generic[R]):
         """List and watch until cancelled."""
         failures = 0
         while True:
+            started = asyncio.get_running_loop().time()
             try:
                 version = await self._list()
                 failures = 0
@@ -82,7 +85,8 @@ class Reflector(Generic[R]):
                 await self._watch(version)
             except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
                 expired = isinstance(error, ApiError) and error.expired
-                failures = 0 if expired else failures + 1
+                lasted = asyncio.get_running_loop().time() - started
+                failures = 0 if expired and lasted > SOON else failures + 1
                 if not expired:
                     logger.warning("Cannot list %s, trying again: %s", self.resource.plural, error)
             await asyncio.sleep(_backoff(failures))
