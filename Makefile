@@ -8,9 +8,11 @@ NAME ?= sovereign
 LEVEL ?= control-plane
 ARGS ?=
 WORKERS ?= 2
+SEED ?=
+FAULTS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test e2e e2e-requirements test-unit test-lowest check format crds chart docs lock cluster-up cluster-down testbed-conformance clean
+.PHONY: help demo demo-down test chaos e2e e2e-requirements test-unit test-lowest check format crds chart docs lock cluster-up cluster-down testbed-conformance clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-20s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,9 @@ demo-down: $(STAMP) ## Remove what the demo started, at either level (ARGS="--na
 
 test: $(STAMP) check ## Lint, type-check and run every test, on a control plane of its own
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+
+chaos: $(STAMP) ## Break everything around the operator, at random: FAULTS=1000 takes a quarter of an hour; SEED= repeats a run
+	$(BIN)/python -m testbed.chaos $(if $(SEED),--seed $(SEED)) --faults $(FAULTS) $(ARGS)
 
 e2e: $(STAMP) ## Run the end-to-end tests: real nodes, a real model (root on Linux, or E2E_KUBECONFIG)
 	$(BIN)/python -m pytest e2e $(ARGS)

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -11,10 +11,11 @@ from sovereign.api.crd import definition
 from sovereign.api.kinds import KINDS
 from sovereign.cluster.client import APPLY
 from sovereign.cluster.resources import CHILDREN
+from testbed.chaos.hands import persist
 from testbed.chaos.proxy import Treatment, leases, lists, status, watches, writes
 from testbed.chaos.replica import Replica, Trap
 from testbed.chaos.schedule import HOLD, Fault, Kind
-from testbed.chaos.stage import Stage
+from testbed.chaos.stage import Stage, compact, kill_api_server, start_api_server
 
 _CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _ANSWERS: Final = {
@@ -90,8 +91,10 @@ class Injector:
         leader, loop = await self._stage.leader(), asyncio.get_running_loop()
 
         def treat(request: web.Request) -> Treatment:
-            work = self._stage.forget(request.path)
-            return Treatment(after=lambda: asyncio.run_coroutine_threadsafe(work, loop).result(10))
+            def delete() -> None:
+                asyncio.run_coroutine_threadsafe(self._stage.forget(request.path), loop).result(10)
+
+            return Treatment(after=delete)
 
         leader.traps.set(Trap(_applies_child, treat))
 
@@ -127,15 +130,15 @@ class Injector:
         leader.proxy.mend()
 
     async def _restart(self, _: Fault) -> None:
-        await asyncio.to_thread(self._stage.kill_api_server)
-        await asyncio.to_thread(self._stage.start_api_server)
+        await asyncio.to_thread(kill_api_server, self._stage.cluster)
+        await asyncio.to_thread(start_api_server, self._stage.cluster)
 
     async def _compact(self, fault: Fault) -> None:
         """What the watches saw last is older than anything that is left, for etcd and for the API server's own cache."""
         for replica in self._stage.replicas:
             replica.proxy.sever()
         await asyncio.sleep(fault.seconds)  # the workload goes on, unseen
-        await self._stage.compact()
+        await asyncio.to_thread(compact, self._stage.cluster)
         self.compacted += 1
         await self._restart(fault)
         for replica in self._stage.replicas:
@@ -152,8 +155,10 @@ class Injector:
                     "description": "Of no meaning.",
                 }
             path = f"{_CRDS}/{crd['metadata']['name']}"
-            params = {"fieldManager": "chaos", "force": "true"}
-            await self._stage.client.patch(path, crd, kind=APPLY, params=params)
+            await persist(lambda p=path, c=crd: self._put(p, c))  # type: ignore[misc]
+
+    async def _put(self, path: str, crd: dict[str, Any]) -> None:
+        await self._stage.client.patch(path, crd, kind=APPLY, params={"fieldManager": "chaos", "force": "true"})
 
 
 def _new_pod(fault: Fault) -> bool:

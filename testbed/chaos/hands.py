@@ -50,10 +50,12 @@ class Hands:
         self.done: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         """Operations that a rule of ours, or of the API server, did not let pass."""
+        self.pending: Counter[str] = Counter()
 
     async def carry_out(self, operation: Operation) -> None:
         """Do one operation; returns when it is done, there was nothing to do it to, or it was refused."""
         act: Callable[..., Awaitable[None]] = getattr(self, operation.what)
+        self.pending[operation.what] += 1
         try:
             await persist(lambda: act(**operation.arguments))
         except ApiError as error:
@@ -64,6 +66,8 @@ class Hands:
             self.refused[operation.what] += 1
         else:
             self.done[operation.what] += 1
+        finally:
+            self.pending -= Counter((operation.what,))
 
     async def apply(self, manifest: Manifest) -> None:
         """Create or update an object."""

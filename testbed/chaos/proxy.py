@@ -110,6 +110,11 @@ class Proxy:
         self._thread.join(30)
         self._loop.close()
 
+    @property
+    def watching(self) -> int:
+        """Watches that are open."""
+        return sum(response.content_length is None and watches(response._req) for response in tuple(self._open))  # type: ignore[arg-type]
+
     def cut(self) -> None:
         """Break every open watch."""
         self._call(self._abort)

@@ -135,7 +135,7 @@ class Replica:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
 
     def _account(self, process: Process) -> None:
-        words = self.last_words()
+        words = self.last_words(60)
         if self._asked:
             return
         if process.popen.returncode == 1 and _LOST in words:

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 import aiohttp
 
+from sovereign.cli.failure import CommandFailed
 from sovereign.cluster.client import ApiError, Client
 from sovereign.cluster.connection import from_kubeconfig
 from sovereign.cluster.resources import MUTATING
@@ -31,7 +32,7 @@ PATIENCE: Final = 90.0
 SERVED: Final = 45.0
 """Seconds that an unlawful pod may be served: the faults of a batch, a failover, and the repair."""
 _QUIET: Final = 5
-_UNREACHABLE: Final = (ApiError, aiohttp.ClientError, OSError, TimeoutError)
+_UNREACHABLE: Final = (ApiError, CommandFailed, aiohttp.ClientError, OSError, TimeoutError)
 Say = Callable[[str], None]
 
 
@@ -106,7 +107,11 @@ class Run:
         doing = asyncio.gather(*busy)
         await busy[0]
         await self._injector.heal()
-        await doing
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await doing
+        except TimeoutError:
+            self._report.failures.append(f"operations do not come to an end: {', '.join(sorted(self._hands.pending))}")
         await self._settle()
         seconds = time.monotonic() - started
         self._say(

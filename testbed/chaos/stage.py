@@ -1,9 +1,10 @@
 """What a run takes place on: a control plane with the chart installed, its processes, and an API client with full rights."""
 
 import base64
-from collections.abc import Callable, Coroutine
+import contextlib
+import http.client
+import json
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from charts import sync
 from sovereign.cluster.client import ApiError, Client
 from testbed import Cluster, process, services, state
 from testbed.chaos.replica import Replica
+from testbed.errors import TestbedError
 from testbed.helm import Helm
 from testbed.services import Service
 
 Manifest = dict[str, Any]
-GONE = (HTTPStatus.NOT_FOUND,)
 
 
 def install(cluster: Cluster, home: Path) -> Path:
@@ -27,6 +28,47 @@ def install(cluster: Cluster, home: Path) -> Path:
     helm = Helm(home, cluster.kubeconfig)
     helm("upgrade", "--install", sync.RELEASE, sync.CHART, *place, "--values", values, "--set=replicas=0")
     return cluster.service_account_kubeconfig(sync.NAMESPACE, "sovereign-operator")
+
+
+def kill_api_server(cluster: Cluster) -> None:
+    """As a machine that loses power: at once."""
+    process.stop([_api_server(cluster).pidfile(cluster.dir)])
+
+
+def start_api_server(cluster: Cluster) -> None:
+    """Start it and wait until it is ready.
+
+    Raises:
+        TestbedError: it does not get ready.
+    """
+    services.ensure_ready(cluster.dir, [_api_server(cluster)])
+
+
+def compact(cluster: Cluster) -> None:
+    """Have etcd forget all that is older than now, through its JSON gateway."""
+    known = state.load(cluster.dir)
+    assert known is not None
+    address = f"127.0.0.1:{known.ports['etcd']}"
+    revision = _etcd(address, "range", {"key": base64.b64encode(b"/").decode()})["header"]["revision"]
+    _etcd(address, "compaction", {"revision": revision, "physical": True})
+
+
+def _etcd(address: str, method: str, body: Manifest) -> Manifest:
+    connection = http.client.HTTPConnection(address, timeout=30)
+    try:
+        connection.request("POST", f"/v3/kv/{method}", json.dumps(body))
+        answer = connection.getresponse()
+        text = answer.read()
+    finally:
+        connection.close()
+    if answer.status != http.HTTPStatus.OK:
+        raise TestbedError(f"etcd: {method}: {text.decode()}")
+    found: Manifest = json.loads(text)
+    return found
+
+
+def _api_server(cluster: Cluster) -> Service:
+    return next(service for service in cluster.services() if service.name == "kube-apiserver")
 
 
 @dataclass
@@ -49,45 +91,9 @@ class Stage:
         leader = await self.leader()
         return next(replica for replica in self.replicas if replica is not leader)
 
-    # --- the control plane's own processes -------------------------------------------------------------
-
-    def kill_api_server(self) -> None:
-        """As a machine that loses power: at once."""
-        process.stop([self._api_server.pidfile(self.cluster.dir)])
-
-    def start_api_server(self) -> None:
-        """Start it and wait until it is ready.
-
-        Raises:
-            TestbedError: it does not get ready.
-        """
-        services.ensure_ready(self.cluster.dir, [self._api_server])
-
-    @property
-    def _api_server(self) -> Service:
-        return next(service for service in self.cluster.services() if service.name == "kube-apiserver")
-
-    async def compact(self) -> None:
-        """Have etcd forget all that is older than now."""
-        known = state.load(self.cluster.dir)
-        assert known is not None
-        url = f"http://127.0.0.1:{known.ports['etcd']}/v3/kv"
-        async with aiohttp.ClientSession() as session:
-            key = {"key": base64.b64encode(b"/").decode()}
-            async with session.post(f"{url}/range", json=key) as answer:
-                revision = (await answer.json())["header"]["revision"]
-            async with session.post(f"{url}/compaction", json={"revision": revision, "physical": True}) as answer:
-                assert answer.status == HTTPStatus.OK, await answer.text()
-
     # --- objects ---------------------------------------------------------------------------------------
 
     async def forget(self, path: str) -> None:
-        """Delete an object, if it is there."""
-        try:
+        """Delete an object, if it is there and the API server lets it."""
+        with contextlib.suppress(ApiError, aiohttp.ClientError, OSError, TimeoutError):
             await self.client.delete(path, {"propagationPolicy": "Background"})
-        except ApiError as error:
-            if error.status not in GONE:
-                raise
-
-
-Work = Callable[[], Coroutine[Any, Any, None]]

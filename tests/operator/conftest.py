@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from testbed import Cluster
+from testbed.chaos.proxy import Proxy
 from testbed.chaos.stage import install
 from tests.operator.lab import Lab, Process, wait_for
 
@@ -62,6 +63,21 @@ def _died(process: Process) -> bool:
     if process.popen.poll() is not None:
         pytest.fail(f"the operator ended: {process.log.read_text()[-2000:]}")
     return False
+
+
+@pytest.fixture
+def proxied(lab: Lab, running: list[Process], tmp_path: Path) -> Iterator[tuple[Process, Proxy]]:
+    """An operator that reaches the API server through the proxy, and leads."""
+    for process in running:
+        if process.runs:
+            process.stop()
+    with Proxy(lab.kubeconfig, tmp_path) as proxy:
+        process = lab.start(KUBECONFIG=str(proxy.kubeconfig))
+        try:
+            wait_for("the operator to lead", lambda: process.leads)
+            yield process, proxy
+        finally:
+            process.stop()
 
 
 @pytest.fixture

@@ -3,28 +3,12 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import pytest
 from aiohttp import web
 
 from testbed.chaos.proxy import Proxy, lists, status, watches
+from testbed.chaos.stage import compact, kill_api_server, start_api_server
 from tests.operator.lab import Lab, Process, wait_for
-
-
-@pytest.fixture
-def proxied(lab: Lab, running: list[Process], tmp_path: Path) -> Iterator[tuple[Process, Proxy]]:
-    """An operator that reaches the API server through the proxy, and leads."""
-    for process in running:
-        if process.runs:
-            process.stop()
-    with Proxy(lab.kubeconfig, tmp_path) as proxy:
-        process = lab.start(KUBECONFIG=str(proxy.kubeconfig))
-        try:
-            wait_for("the operator to lead", lambda: process.leads)
-            yield process, proxy
-        finally:
-            process.stop()
 
 
 @contextmanager
@@ -71,3 +55,28 @@ def test_a_node_that_was_deleted(lab: Lab, proxied: tuple[Process, Proxy], place
         "its name to leave the list",
         lambda: "brief-fr" not in json.dumps(lab.get("validatingadmissionpolicy", f"sovereign-{approved}")),
     )
+
+
+def test_an_etcd_that_was_compacted(lab: Lab, proxied: tuple[Process, Proxy], place: str) -> None:
+    """The API server itself says 410: what the watches saw last is older than all that etcd and its own cache have."""
+    process, proxy = proxied
+    lab.model("chat", place)
+    lab.model("other", place)
+    lab.pool("chat", place)
+    lab.pool("other", place)
+    for pool in ("chat", "other"):
+        lab.wait_condition("sovpool", pool, place, "Ready", "True")
+    proxy.sever()
+    for kind, name in (("service", "chat"), ("networkpolicy", "other-serving"), ("smodel", "other")):
+        lab.cluster.kubectl("delete", kind, name, "-n", place)
+    compact(lab.cluster)
+    kill_api_server(lab.cluster)
+    start_api_server(lab.cluster)
+    proxy.mend()
+    wait_for("the Service to come back", lambda: lab.get("service", "chat", place))
+    lab.wait_condition("sovpool", "other", place, "Stalled", "True", "ModelNotFound")
+    assert proxy.expired > 0
+    assert process.runs
+    lab.model("other", place)
+    lab.wait_condition("sovpool", "other", place, "Ready", "True")
+    wait_for("the NetworkPolicy to come back", lambda: lab.get("networkpolicy", "other-serving", place))

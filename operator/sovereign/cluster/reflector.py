@@ -18,6 +18,8 @@ from sovereign.cluster.resources import Resource
 logger = logging.getLogger(__name__)
 PAGE: Final = 500
 MAX_BACKOFF: Final = 30.0
+SHORT: Final = 1.0
+"""Seconds: a watch that ends sooner was refused in effect; one that lasted longer is resumed at once, events or not."""
 SOON: Final = 5.0
 """Seconds: a version that is too old sooner than that after a list is no gap, and listing at once would not help."""
 Name = tuple[str, str]
@@ -77,7 +79,7 @@ class Reflector(Generic[R]):
         """List and watch until cancelled."""
         failures = 0
         while True:
-            started = asyncio.get_running_loop().time()
+            started = _now()
             try:
                 version = await self._list()
                 failures = 0
@@ -85,7 +87,7 @@ class Reflector(Generic[R]):
                 await self._watch(version)
             except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
                 expired = isinstance(error, ApiError) and error.expired
-                lasted = asyncio.get_running_loop().time() - started
+                lasted = _now() - started
                 failures = 0 if expired and lasted > SOON else failures + 1
                 if not expired:
                     logger.warning("Cannot list %s, trying again: %s", self.resource.plural, error)
@@ -143,19 +145,18 @@ class Reflector(Generic[R]):
                 "allowWatchBookmarks": "true",
                 "timeoutSeconds": str(random.randint(*self._lasts)),  # noqa: S311 - spreads reconnections
             }
+            began = _now()
             try:
                 async for event in self._client.watch(self.resource.path(), params):
                     version = event["object"]["metadata"]["resourceVersion"]
                     self._take(event)
-                    failures = 0
             except ApiError as error:
                 if error.expired:
                     raise
-                failures += 1
                 logger.warning("Watch of %s refused, trying again: %s", self.resource.plural, error)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                failures += 1
                 logger.info("Watch of %s broke off, resuming: %s", self.resource.plural, error)
+            failures = failures + 1 if _now() - began < SHORT else 0
             await asyncio.sleep(_backoff(failures))
 
     def _take(self, event: dict[str, Any]) -> None:
@@ -165,6 +166,10 @@ class Reflector(Generic[R]):
             case "DELETED":
                 metadata = event["object"]["metadata"]
                 self._remove((metadata.get("namespace", ""), metadata["name"]))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _backoff(failures: int) -> float:
