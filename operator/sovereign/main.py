@@ -15,6 +15,7 @@ from sovereign import __version__
 from sovereign.api.schema import DURATION_MESSAGE, seconds
 from sovereign.cluster.connection import ConnectionUnavailable, connect, remove_temporary_files
 from sovereign.cluster.endpoints import AddressUnavailable
+from sovereign.evidence.signature import KeyUnusable
 from sovereign.logs import LogFormat, configure
 from sovereign.operator import Operator, Options
 from sovereign.plan.inventory import NetworkProbes, Settings, Subjects
@@ -162,6 +163,20 @@ def run(
             envvar="SOVEREIGN_PROBE_TIMEOUT", help="How long a network probe tries to reach the operator: 10s."
         ),
     ] = "10s",
+    evidence_interval: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_EVIDENCE_INTERVAL",
+            help="Time from one heartbeat of the evidence ledger (standard output) to the next: 90s, 10m or 1h.",
+        ),
+    ] = "5m",
+    evidence_key: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_EVIDENCE_KEY",
+            help="File with the Ed25519 private key (PEM) that signs the ledger; empty: it is not signed.",
+        ),
+    ] = "",
     own_pull_secrets: Annotated[
         str,
         typer.Option(
@@ -197,7 +212,12 @@ def run(
         ).possible(),
     )
     identity = pod_name or f"{socket.gethostname()}-{os.getpid()}"
-    options = Options(settings, identity, lease_name, workers, listen, probe_listen, lease_duration)
+    heartbeat = _seconds("--evidence-interval", evidence_interval)
+    if not heartbeat:
+        raise typer.BadParameter("--evidence-interval: a ledger without heartbeats cannot show a silence; write 5m")
+    options = Options(
+        settings, identity, lease_name, workers, listen, probe_listen, heartbeat, evidence_key, lease_duration
+    )
     try:
         connection = connect(kubeconfig or None)
     except ConnectionUnavailable as error:
@@ -209,6 +229,9 @@ def run(
             code = runner.run(Operator(connection, options).run())
     except AddressUnavailable as error:
         typer.echo(f"sovereign-operator: cannot listen on {error}", err=True)
+        raise typer.Exit(2) from error
+    except KeyUnusable as error:
+        typer.echo(f"sovereign-operator: --evidence-key: {error}", err=True)
         raise typer.Exit(2) from error
     finally:
         remove_temporary_files()

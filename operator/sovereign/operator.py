@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import kopf
@@ -20,6 +22,7 @@ from sovereign.cluster.client import ApiError, Client
 from sovereign.cluster.connection import Connection
 from sovereign.cluster.endpoints import serve
 from sovereign.cluster.events import Events
+from sovereign.cluster.evidence import Recorder
 from sovereign.cluster.lease import DURATION, Lease, Timing
 from sovereign.cluster.listener import listen
 from sovereign.cluster.queue import Key, Queue
@@ -30,15 +33,21 @@ from sovereign.cluster.session import Watching
 from sovereign.controllers.context import Context
 from sovereign.controllers.dispatch import Dispatcher
 from sovereign.controllers.engine import Engine
+from sovereign.controllers.heartbeat import beat
 from sovereign.controllers.model import ModelController
+from sovereign.controllers.node import NodeController
 from sovereign.controllers.policy import PolicyController
 from sovereign.controllers.pool import PoolController
 from sovereign.controllers.probe import Prober
 from sovereign.controllers.repair import PodRepair
 from sovereign.controllers.static_pods import watch_events
-from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, RUNTIME, Store
+from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, RUNTIME, Store
 from sovereign.controllers.sweep import Sweep
+from sovereign.evidence.signature import private_key
 from sovereign.plan.inventory import Node, Settings
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 logger = logging.getLogger(__name__)
 CONNECT_RETRY: Final = 2.0
@@ -55,6 +64,10 @@ class Options:
     listen: str
     probe_listen: str = ""
     """Where network probes are answered; empty: nowhere."""
+    evidence_interval: int = 300
+    """Seconds from one heartbeat of the evidence ledger to the next."""
+    evidence_key: str = ""
+    """File with the Ed25519 key that signs the ledger; empty: it is not signed."""
     lease_duration: float = DURATION
     """Seconds."""
 
@@ -94,8 +107,10 @@ class Operator:
         dispatcher = Dispatcher(store, queue)
         caches = {resource.kind: _children(client, resource, dispatcher) for resource in self._served(settings)}
         pods: Reflector[Pod] = Reflector(client, PODS, rows.pod, dispatcher.pod)
-        context = Context(client, store, caches, queue, Events(client), settings, dispatcher.vanished)
-        lease = self._lease(election)
+        evidence = Recorder(self._options.identity, _print, self._signing_key())
+        events = Events(client, evidence.record)
+        context = Context(client, store, caches, queue, events, settings, evidence, dispatcher.vanished)
+        lease = self._lease(election, evidence)
         client.may_write = lambda: lease.held
         metrics.LEADING.labels(self._options.lease_name).set_function(lambda: float(lease.leading.is_set()))
         ready = asyncio.Event()
@@ -120,10 +135,11 @@ class Operator:
         logger.info("Stopped")
         return code
 
-    def _lease(self, client: Client) -> Lease:
+    def _lease(self, client: Client, evidence: Recorder) -> Lease:
         options = self._options
         timing = Timing.of(options.lease_duration)
-        return Lease(client, options.settings.operator_namespace, options.lease_name, options.identity, timing)
+        namespace = options.settings.operator_namespace
+        return Lease(client, namespace, options.lease_name, options.identity, evidence, timing)
 
     def _report(self, ended: Iterable[asyncio.Task[Any]]) -> int:
         """Why it ended: 0 when asked to."""
@@ -133,6 +149,9 @@ class Operator:
                 logger.error("%s failed", task.get_name(), exc_info=error)
                 return 1
         return 1 if self._failed else 0
+
+    def _signing_key(self) -> "Ed25519PrivateKey | None":
+        return private_key(Path(self._options.evidence_key)) if self._options.evidence_key else None
 
     async def _discover(self, client: Client) -> Settings:
         """Wait for the API server, and see what it serves."""
@@ -192,6 +211,7 @@ class Operator:
             MODEL: ModelController(context).reconcile,
             POOL: PoolController(context, prober).reconcile,
             POD: repair.reconcile,
+            NODE: NodeController(context).reconcile,
             PROBES.kind: prober.reconcile,
             RUNTIME: _nothing,
         }
@@ -202,6 +222,7 @@ class Operator:
             working = [
                 asyncio.create_task(engine.run(), name="workers"),
                 asyncio.create_task(watch_events(context, dispatcher), name="static pods"),
+                asyncio.create_task(beat(context, self._options.evidence_interval), name="heartbeat"),
             ]
             try:
                 await asyncio.wait([*working, election], return_when=asyncio.FIRST_COMPLETED)
@@ -240,6 +261,12 @@ def _children(client: Client, resource: Resource, dispatcher: Dispatcher) -> Ref
         selector=f"{LABEL_MANAGED_BY}={MANAGED_BY}",
         inherit=rows.inherit,
     )
+
+
+def _print(line: bytes) -> None:
+    """Write a line of evidence to standard output, beside the log on standard error."""
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
 
 
 async def _own_user(client: Client) -> str:

@@ -23,6 +23,8 @@ class Process:
     popen: subprocess.Popen[bytes]
     port: int
     log: Path
+    evidence: Path
+    """Its evidence ledger."""
 
     @classmethod
     def start(cls, kubeconfig: Path, identity: str, log: Path, **env: str) -> "Process":
@@ -38,11 +40,12 @@ class Process:
             "SOVEREIGN_LOG_FORMAT": "json",
             **env,
         }
-        with log.open("ab") as output:
+        evidence = log.with_name(log.name.replace("operator", "evidence"))
+        with log.open("ab") as errors, evidence.open("ab") as output:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "sovereign.main", "run"], env=environment, stderr=output, stdout=output
+                [sys.executable, "-m", "sovereign.main", "run"], env=environment, stderr=errors, stdout=output
             )
-        return cls(popen, port, log)
+        return cls(popen, port, log, evidence)
 
     @property
     def runs(self) -> bool:

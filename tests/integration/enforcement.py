@@ -1,11 +1,12 @@
 """Policies put in force on a real API server, without the operator: planned, applied, and waited for."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from sovereign.api.meta import API_VERSION
+from sovereign.api.meta import API_VERSION, LABEL_COMPLIANT, LABEL_MODEL, LABEL_POOL
 from sovereign.api.policy import PolicySpec
 from sovereign.plan.inventory import Manifest, Node, Owner, Policy, Settings
 from sovereign.plan.names import default_deny
@@ -16,6 +17,8 @@ from tests.integration.conftest import TEST_LABEL
 DIGEST = "@sha256:" + "a" * 64
 REGISTRY = "registry.example.eu/ai"
 IMAGE = f"{REGISTRY}/vllm{DIGEST}"
+RESERVED = {LABEL_POOL: "chat", LABEL_MODEL: "mistral", LABEL_COMPLIANT: "true"}
+"""The labels of a pod with weights."""
 
 
 @dataclass(frozen=True)
@@ -83,24 +86,45 @@ def enforce(api: Api, policy: Policy, namespace: str, using: Settings, also: Ite
 
 
 def _wait_until_in_force(enforcement: Enforcement) -> None:
-    """Dry-run requests that each of the rules must refuse, or warn of, until all do."""
+    """Dry-run requests that each of the rules must refuse, or warn of, until all do.
+
+    Rules about objects without a namespace are not waited for: of several policies that refuse, the answer names one. Nor are
+    those that only existing objects break.
+    """
     api, namespace = enforcement.api, enforcement.namespace
-    expected = {
-        "-nodename": pod(namespace, nodeName="no-such-node"),
-        "-pods": pod(namespace, containers=[{"name": "c", "image": "x"}]),
-        "-storage": claim(namespace, volumeName="x", storageClassName="no-such-class"),
-        "-network": network_policy(namespace, egress=[{}]),
-        "-default-deny": network_policy(namespace, default_deny(enforcement.policy.name)),
+    breaches: dict[str, Callable[[], Answer]] = {
+        "-nodename": lambda: api.create(pod(namespace, nodeName="no-such-node"), dry_run=True),
+        "-pods": lambda: api.create(pod(namespace, containers=[container(image="x")]), dry_run=True),
+        "-storage": lambda: api.create(
+            claim(namespace, volumeName="x", storageClassName="no-such-class"), dry_run=True
+        ),
+        "-network": lambda: api.create(network_policy(namespace, egress=[{}]), dry_run=True),
+        "-default-deny": lambda: api.create(
+            network_policy(namespace, default_deny(enforcement.policy.name)), dry_run=True
+        ),
+        "-binding": lambda: bind(api, namespace, "no-such-pod", "no-such-node"),
+        "-access": lambda: _through_every_way(api, namespace),
+        "-tokens": lambda: api.create(token_secret(namespace), dry_run=True),
+        "-reserved-pods": lambda: api.create(labelled(pod(namespace)), dry_run=True),
+        "-reserved-templates": lambda: api.create(job(namespace, labels=RESERVED), dry_run=True),
     }
-    for suffix, manifest in expected.items():
-        eventually(lambda manifest=manifest: api.create(manifest, dry_run=True), names(enforcement, suffix))
+    there = {one["metadata"]["name"] for one in enforcement.plan.admission}
+    for suffix, breach in breaches.items():
+        if f"sovereign-{enforcement.policy.name}{suffix}" in there:
+            eventually(breach, names(enforcement, suffix))
     if any(manifest["kind"] == "MutatingAdmissionPolicy" for manifest in enforcement.plan.admission):
         label = enforcement.plan.node_label
         eventually(
             lambda: api.create(pod(namespace), dry_run=True),
             lambda answer: label in answer.body.get("spec", {}).get("nodeSelector", {}),
         )
-    eventually(lambda: bind(api, namespace, "no-such-pod", "no-such-node"), names(enforcement, "-binding"))
+
+
+def _through_every_way(api: Api, namespace: str) -> Answer:
+    """The first refusal of a way into a pod that does not exist."""
+    path = f"/api/v1/namespaces/{namespace}/pods/no-such-pod"
+    answers = [api.request("POST", f"{path}/{way}") for way in ("exec", "portforward")]
+    return next((answer for answer in answers if answer.code == 403 or answer.warnings), answers[0])
 
 
 def names(enforcement: Enforcement, suffix: str) -> Callable[[Answer], bool]:
@@ -135,6 +159,34 @@ def container(image: str = IMAGE, name: str = "main", **fields: Any) -> Manifest
     return {"name": name, "image": image, **fields}
 
 
+def labelled(manifest: Manifest, labels: Mapping[str, str] = RESERVED) -> Manifest:
+    """The same object with these labels besides its own."""
+    metadata = manifest["metadata"]
+    return manifest | {"metadata": metadata | {"labels": {**metadata.get("labels", {}), **labels}}}
+
+
+def job(namespace: str, name: str = "example", *, labels: Mapping[str, str] = MappingProxyType({})) -> Manifest:
+    """A Job whose pod any policy here admits, but for these labels."""
+    template = {"metadata": {"labels": dict(labels)}, "spec": {"restartPolicy": "Never", "containers": [container()]}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"template": template},
+    }
+
+
+def token_secret(namespace: str) -> Manifest:
+    """A Secret into which the cluster puts a token that does not expire."""
+    annotations = {"kubernetes.io/service-account.name": "default"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "example", "namespace": namespace, "annotations": annotations},
+    }
+
+
 def claim(namespace: str, name: str = "example", **spec: Any) -> Manifest:
     """A claim without a storage class, with fields of ``spec`` on top."""
     base = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
@@ -156,12 +208,21 @@ def network_policy(namespace: str, name: str = "example", **spec: Any) -> Manife
     }
 
 
-def bind(api: Api, namespace: str, name: str, node: str, *, path: str = "", kind: str = "Node") -> Answer:
+def bind(
+    api: Api,
+    namespace: str,
+    name: str,
+    node: str,
+    *,
+    path: str = "",
+    kind: str = "Node",
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Answer:
     """Try, dry, to bind a pod to a node by hand; ``path`` is the endpoint, the pod's own by default."""
     manifest = {
         "apiVersion": "v1",
         "kind": "Binding",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
         "target": {"apiVersion": "v1", "kind": kind, "name": node},
     }
     endpoint = path or f"pods/{name}/binding"

@@ -32,6 +32,7 @@ from tests.integration.enforcement import (
 pytestmark = pytest.mark.integration
 
 LAWFUL, UNLAWFUL = "gpu-fr-1", "gpu-us-1"
+_GRANT = {"cidr": "160.0.0.0/4", "ports": [443]}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def governed(api: Api, kubectl: Kubectl, request: pytest.FixtureRequest) -> Iter
     _may_bind_and_debug(api, name, tenant.user)
     old = pod(name, "old", containers=[container("docker.io/library/nginx:1")], nodeSelector={"no": "node"})
     assert api.create(old).ok
-    enforcement = enforce(api, make_policy(api, name), name, settings(api))
+    policy = make_policy(api, name, access={"ephemeralContainers": "Allow"})
+    enforcement = enforce(api, policy, name, settings(api))
     yield Governed(enforcement, tenant, name)
     enforcement.remove()
     kubectl("delete", "namespace", name, "--wait")
@@ -365,6 +367,20 @@ def test_an_applied_plan_is_stored_as_it_was_written(governed: Governed, api: Ap
         assert stored["metadata"]["ownerReferences"] == manifest["metadata"]["ownerReferences"]
         again = api.apply(manifest)
         assert again.body["metadata"]["resourceVersion"] == stored["metadata"]["resourceVersion"]
+
+
+@pytest.mark.parametrize("spec", [{}, {"images": {}, "storage": {}}, {"network": {"egress": [_GRANT]}}], ids=str)
+def test_the_api_server_finds_nothing_wrong_with_the_types(api: Api, namespace: str, spec: dict[str, Any]) -> None:
+    enforcement = enforce(api, make_policy(api, namespace, **spec), namespace, settings(api))
+    for manifest in enforcement.plan.admission:
+        if manifest["kind"] == "ValidatingAdmissionPolicy":
+            path = address(manifest)
+            checked = eventually(
+                lambda path=path: api.request("GET", path),
+                lambda answer: answer.body.get("status", {}).get("observedGeneration") == 1,
+            )
+            assert checked.body["status"].get("typeChecking", {}) == {}, manifest["metadata"]["name"]
+    enforcement.remove()
 
 
 # --- size ---------------------------------------------------------------------------------------------

@@ -36,6 +36,10 @@
   value: {{ .Values.networkProbe.concurrency | int | quote }}
 - name: SOVEREIGN_PROBE_TIMEOUT
   value: {{ .Values.networkProbe.timeout | quote }}
+- name: SOVEREIGN_EVIDENCE_INTERVAL
+  value: {{ .Values.evidence.interval | quote }}
+- name: SOVEREIGN_EVIDENCE_KEY
+  value: {{ ternary "/etc/sovereign/evidence/key.pem" "" (not (empty .Values.evidence.signingKeySecret)) | quote }}
 - name: SOVEREIGN_OWN_PULL_SECRETS
   value: {{ include "sovereign.pullSecretNames" . | quote }}
 - name: SOVEREIGN_LOG_FORMAT

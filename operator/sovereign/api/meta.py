@@ -21,6 +21,11 @@ FACT_PROVIDER: Final = f"{FACT_DOMAIN}/provider"
 FACT_IDENTITY: Final = f"{FACT_DOMAIN}/identity"
 """Written by the operator: which machine the facts were set for."""
 
+TOPOLOGY_REGION: Final = "topology.kubernetes.io/region"
+"""What a node says of itself; never trusted."""
+ANNOTATION_WITHDRAWN: Final = f"{GROUP}/withdrawn-facts"
+"""On a node that turned out to be another machine: the facts that it had, as JSON."""
+
 
 def approved_label(policy: str) -> str:
     """The node label that the operator keeps on the nodes which ``policy`` approves (value ``"true"``)."""
@@ -47,6 +52,9 @@ LABEL_COMPLIANT: Final = f"{GROUP}/compliant"
 
 RESERVED_LABELS: Final = (LABEL_POOL, LABEL_MODEL, LABEL_COMPLIANT)
 """Labels by which Services and NetworkPolicies know pods with weights; only the operator and what acts for it sets them."""
+
+ANNOTATION_EVIDENCE: Final = f"{GROUP}/evidence-head"
+"""On the operator's Lease: how far the evidence ledger goes, as ``SEQ:DIGEST``."""
 
 MANAGED_BY: Final = "sovereign-operator"
 

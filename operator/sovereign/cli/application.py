@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from sovereign.cli.commands import digest, doctor, explain, plan, render, version
+from sovereign.cli.commands import digest, doctor, evidence, explain, plan, render, version
 from sovereign.cli.failure import CommandFailed
 
 
@@ -38,4 +38,5 @@ app.command("render")(render.command)
 app.add_typer(explain.app, name="explain")
 app.command("digest")(digest.command)
 app.command("doctor")(doctor.command)
+app.add_typer(evidence.app, name="evidence")
 app.command("version")(version.command)

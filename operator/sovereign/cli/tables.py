@@ -24,6 +24,7 @@ from sovereign.cli.answers import (
 
 if TYPE_CHECKING:
     from sovereign.cli.doctor import DoctorAnswer
+    from sovereign.cli.evidence import EvidenceAnswer
     from sovereign.cli.explain import Condition, NodeExplained, PolicyExplained, PoolExplained
 
 Row = tuple[str, str]
@@ -239,3 +240,24 @@ def show_checks(answer: "DoctorAnswer") -> None:
     warned = sum(check.state == "warn" for check in answer.checks)
     text = f"{failed} failed, {warned} with a warning, {len(answer.checks) - failed - warned} ok"
     console.print(f"[{'green' if answer.ok else 'bold red'}]{text}[/]")
+
+
+def show_evidence(answer: "EvidenceAnswer") -> None:
+    """Print what a ledger is worth."""
+    console = _console()
+    rows = [
+        (f"[{_STATES[finding.state]}]{finding.state}[/]", finding.what, escape(finding.message))
+        for finding in answer.findings
+    ]
+    if rows:
+        _table(console, ("STATE", "WHAT", "WHERE"), rows)
+    console.print(
+        f"{answer.entries} entries and {answer.seals} seals, from {answer.first or '-'} to {answer.last or '-'}"
+    )
+    if answer.head:
+        console.print(f"head {answer.head}")
+    if not answer.anchored:
+        console.print("[yellow]note[/] without --anchor nothing shows that its end was not cut off")
+    if not answer.signed:
+        console.print("[yellow]note[/] without --key nothing shows who wrote it")
+    console.print("[green]whole[/]" if answer.ok else "[bold red]not whole[/]")

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -49,8 +50,9 @@ class Subject:
 class Events:
     """Writes Events in the background; a lost Event is logged and never fails a reconcile."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, record: Callable[[str, dict[str, Any]], None]) -> None:
         self._client = client
+        self._record = record
         self._told: OrderedDict[str, _Told] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -69,6 +71,8 @@ class Events:
             if clock - told.written < INTERVAL:
                 return
             told.written = clock
+        said = {"type": severity, "reason": reason.value, "message": message, "count": told.count}
+        self._record("event", said | {"about": subject.reference()})
         task = asyncio.get_running_loop().create_task(self._write(subject, severity, reason, message, told))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

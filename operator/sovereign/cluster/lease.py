@@ -14,7 +14,9 @@ from typing import Any, Final, NamedTuple
 
 import aiohttp
 
+from sovereign.api.meta import ANNOTATION_EVIDENCE
 from sovereign.cluster.client import ApiError, Client
+from sovereign.cluster.evidence import Recorder
 from sovereign.cluster.resources import LEASES
 
 logger = logging.getLogger(__name__)
@@ -40,8 +42,11 @@ class Timing(NamedTuple):
 class Lease:
     """One candidate's view of the lease."""
 
-    def __init__(self, client: Client, namespace: str, name: str, identity: str, timing: Timing) -> None:
+    def __init__(
+        self, client: Client, namespace: str, name: str, identity: str, evidence: Recorder, timing: Timing
+    ) -> None:
         self._client = client
+        self._evidence = evidence
         self._namespace = namespace
         self._name = name
         self.identity = identity
@@ -88,7 +93,8 @@ class Lease:
             lease = await self._client.get(self._path(self._name))
             if lease["spec"].get("holderIdentity") == self.identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                await self._client.replace(self._path(self._name), lease)
+                await self._client.replace(self._path(self._name), self._with_head(lease))
+                self._evidence.renewed()
         except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
             logger.info("The lease was not released and runs out by itself: %s", error)
 
@@ -139,15 +145,23 @@ class Lease:
             if lease is None:
                 metadata = {"name": self._name, "namespace": self._namespace}
                 body = {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata, "spec": spec}
-                await self._client.create(self._path(), body)
+                await self._client.create(self._path(), self._with_head(body))
             else:
-                await self._client.replace(self._path(self._name), lease | {"spec": spec})
+                await self._client.replace(self._path(self._name), self._with_head(lease | {"spec": spec}))
         except ApiError as error:
             if error.conflict:
                 return False
             raise
         self.holder = self.identity
+        self._evidence.renewed()
         return True
+
+    def _with_head(self, lease: dict[str, Any]) -> dict[str, Any]:
+        """``lease`` with the head of the evidence ledger, as far as it goes with this write."""
+        metadata = lease["metadata"]
+        annotations = metadata.get("annotations") or {}
+        head = self._evidence.state(annotations.get(ANNOTATION_EVIDENCE, ""))
+        return lease | {"metadata": metadata | {"annotations": annotations | {ANNOTATION_EVIDENCE: head}}}
 
     def _path(self, name: str = "") -> str:
         return LEASES.path(self._namespace, name)

@@ -66,6 +66,11 @@ REPAIRS: Final = Counter("sovereign_repairs_total", "Steps of repair by action."
 DRIFT: Final = Counter(
     "sovereign_drift_repairs_total", "Children that were put back, by kind.", ["kind"], registry=REGISTRY
 )
+IDENTITY_CHANGES: Final = Counter(
+    "sovereign_identity_changes_total",
+    "Nodes that turned out to be other machines than their facts were set for.",
+    registry=REGISTRY,
+)
 NETWORK_PROBES: Final = Counter(
     "sovereign_network_probes_total",
     "Network probes by outcome: refused, reached, unknown.",

@@ -7,6 +7,7 @@ from sovereign.api.meta import API_VERSION
 from sovereign.cluster.apply import Caches
 from sovereign.cluster.client import Client
 from sovereign.cluster.events import Events, Severity, Subject
+from sovereign.cluster.evidence import Recorder
 from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.store import Object, Store
 from sovereign.plan.inventory import Settings
@@ -22,6 +23,7 @@ class Context:
     queue: Queue
     events: Events
     settings: Settings
+    evidence: Recorder
     vanished: set[Key]
     """Owners of children that disappeared; they are looked up before the children are made again."""
 

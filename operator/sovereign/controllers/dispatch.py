@@ -5,8 +5,10 @@ from typing import Any
 
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.rows import Child, Pod
-from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, Store, decode
+from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, Store, decode
+from sovereign.plan.identity import other_machine
 from sovereign.plan.inventory import Node
+from sovereign.plan.placement import contradiction
 from sovereign.residency.static_pods import Sighting
 
 GATHER = 2.0
@@ -26,6 +28,8 @@ class Dispatcher:
         """Look at all that is known: at the start, and never again."""
         for key in self._store.objects:
             self._queue.add(key)
+        for node in self._store.nodes.values():
+            self._look_at(node)
         for pod in self._store.pods.values():
             self._verify(pod)
 
@@ -87,6 +91,8 @@ class Dispatcher:
         changed = self._store.drop_node(node.name) if deleted else self._store.put_node(node)
         if changed is None:
             return
+        if not deleted:
+            self._look_at(node)
         self._policies()
         for place in tuple(self._store.pods_by_node.get(node.name, ())):
             self._verify(self._store.pods[place])
@@ -94,6 +100,10 @@ class Dispatcher:
         for namespace in {name for policy in concerned for name in self._store.governed_namespaces(policy)}:
             for key in self._store.in_namespace(namespace, POOL):
                 self._queue.add(key)
+
+    def _look_at(self, node: Node) -> None:
+        if other_machine(node) or contradiction(node):
+            self._queue.add(Key(NODE, "", node.name), first=True)
 
     def namespace(self, deleted: bool, body: Mapping[str, Any]) -> None:
         """A namespace was seen, or is gone."""

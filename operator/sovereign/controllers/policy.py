@@ -1,20 +1,18 @@
 """Reconciling a SovereigntyPolicy: admission objects, the approved label on nodes, closed namespaces, status."""
 
-import asyncio
 from typing import Any, Final
 
 from sovereign.api.conditions import ENFORCED, READY, STALLED, Reason
-from sovereign.api.meta import approved_label
 from sovereign.cluster import metrics
-from sovereign.cluster.client import ApiError
 from sovereign.cluster.queue import Key
-from sovereign.cluster.resources import NODES
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children
 from sovereign.controllers.context import Context, Outcome, Retry
+from sovereign.controllers.heartbeat import PolicyRecord
+from sovereign.controllers.node_labels import NodeLabels
 from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
-from sovereign.plan.inventory import Node, Policy
+from sovereign.plan.inventory import Policy
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from sovereign.plan.verdict import Verdict
 
@@ -33,7 +31,9 @@ class PolicyController:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._labels = NodeLabels(context)
         self._static_pods = StaticPodReport(context)
+        self._record = PolicyRecord(context)
 
     async def reconcile(self, key: Key) -> Outcome:
         """Write the gate first, then the labels by which pods find through it, then the status."""
@@ -55,41 +55,22 @@ class PolicyController:
         )
         keep = () if plan.complete else _ADMISSION
         failure = await children.bring_about(context, item, (*plan.admission, *plan.network), keep=keep)
-        await self._label(plan.node_label, plan.to_label, "true")
-        await self._label(plan.node_label, plan.to_unlabel, None)
+        await self._labels.keep(key.name, {*plan.to_label, *plan.to_bind, *plan.to_unlabel})
         conditions = self._conditions(item, policy, plan, failure)
         later = await children.write_status(context, item, self._content(key.name, plan), conditions)
         self._measure(key.name, plan, conditions)
         self._static_pods.look(item)
+        self._record.look(item, plan)
         return Retry(failure.message) if failure is not None else later
 
     async def _clean_up(self, name: str) -> None:
         """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""
-        label = approved_label(name)
-        labelled = tuple(node.name for node in self._context.store.nodes.values() if label in node.labels)
-        await self._label(label, labelled, None)
+        await self._labels.clean_up(name)
         self._static_pods.forget(name)
+        self._record.forget(name)
         for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT, metrics.STATIC_PODS):
             if (name,) in metric._metrics:  # noqa: SLF001 - the client has no public test for a label
                 metric.remove(name)
-
-    async def _label(self, label: str, nodes: tuple[str, ...], value: str | None) -> None:
-        limit = asyncio.Semaphore(children.CONCURRENCY)
-
-        async def one(name: str) -> None:
-            async with limit:
-                try:
-                    body = await self._context.client.patch(
-                        NODES.path(name=name), {"metadata": {"labels": {label: value}}}
-                    )
-                except ApiError as error:
-                    if not error.not_found:
-                        raise
-                    self._context.store.drop_node(name)
-                else:
-                    self._context.store.put_node(Node.from_manifest(body))
-
-        await asyncio.gather(*(one(name) for name in nodes))
 
     async def _invalid(self, item: Object) -> None:
         """Report what cannot be understood; the rules that are in force stay."""

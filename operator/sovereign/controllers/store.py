@@ -22,6 +22,7 @@ MODEL: Final = "SovereignModel"
 POOL: Final = "InferencePool"
 RUNTIME: Final = "InferenceRuntime"
 POD: Final = "Pod"
+NODE: Final = "Node"
 PROBES: Final = Key(PROBE_KIND, "", "")
 """The one key under which the network is probed: what it may cost is counted for the whole cluster."""
 

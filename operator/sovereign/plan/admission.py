@@ -1,8 +1,7 @@
 """Admission objects compiled from a policy: what the API server itself refuses, with the operator up or down.
 
 Manifests are written as the API server stores them, defaults included, so that applying an unchanged plan
-is no difference. The rules live in four modules: nodes (`approval`), pods (`pod_rules`), claims (`claim_rules`)
-and NetworkPolicies (`network_rules`).
+is no difference. The rules live in modules of their own, one for each subject.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,7 +9,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sovereign.api.meta import LABEL_POLICY, approved_label
-from sovereign.plan import approval, claim_rules, network_rules, pod_rules
+from sovereign.plan import (
+    access_rules,
+    approval,
+    child_rules,
+    claim_rules,
+    dedicated_rules,
+    namespace_rules,
+    network_rules,
+    node_rules,
+    pod_rules,
+    reserved_rules,
+)
 from sovereign.plan.cel import choose, code, quote
 from sovereign.plan.children import child
 from sovereign.plan.governance import NAMESPACE_NAME
@@ -68,11 +78,18 @@ def admission_objects(policy: Policy, approved: Collection[str], settings: Setti
         ValueError: more nodes than `approval.fits` allows.
     """
     scope = _Scope(policy, settings)
+    shards = tuple(approval.shards(approved))
     compiled = [
-        *approval.node_rules(policy, approved),
+        *approval.approval_rules(policy, shards),
+        *node_rules.node_rules(policy, shards, settings),
+        *dedicated_rules.dedicated_rules(policy, shards, settings),
+        namespace_rules.namespace_rules(policy, settings),
         pod_rules.pod_rules(policy),
         claim_rules.claim_rules(policy),
         *network_rules.network_rules(policy, settings),
+        *access_rules.access_rules(policy),
+        *reserved_rules.reserved_rules(policy, settings),
+        child_rules.child_rules(policy, settings),
     ]
     objects = [manifest for rules in compiled for manifest in _validating(scope, rules)]
     if settings.mutating_admission and policy.spec.enforcement == "Enforce":

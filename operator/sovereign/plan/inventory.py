@@ -22,6 +22,10 @@ class Node(msgspec.Struct, frozen=True):
     labels: Mapping[str, str] = {}
     allocatable: Mapping[str, str] = {}
     unschedulable: bool = False
+    provider_id: str = ""
+    """What the cloud knows the machine by, or nothing."""
+    system_uuid: str = ""
+    """What the machine's firmware says it is, as its kubelet reports it."""
 
     @property
     def jurisdiction(self) -> str:
@@ -41,13 +45,15 @@ class Node(msgspec.Struct, frozen=True):
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> "Node":
         """The row of a Node object."""
-        metadata = manifest["metadata"]
+        metadata, spec, status = manifest["metadata"], manifest.get("spec") or {}, manifest.get("status") or {}
         return cls(
             name=metadata["name"],
             uid=metadata.get("uid", ""),
             labels=metadata.get("labels") or {},
-            allocatable=(manifest.get("status") or {}).get("allocatable") or {},
-            unschedulable=bool((manifest.get("spec") or {}).get("unschedulable")),
+            allocatable=status.get("allocatable") or {},
+            unschedulable=bool(spec.get("unschedulable")),
+            provider_id=spec.get("providerID") or "",
+            system_uuid=(status.get("nodeInfo") or {}).get("systemUUID") or "",
         )
 
 

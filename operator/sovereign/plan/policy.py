@@ -6,7 +6,7 @@ from typing import Final
 
 from sovereign.api.conditions import Reason
 from sovereign.api.meta import approved_label
-from sovereign.plan import approval, grants, jurisdictions, placement
+from sovereign.plan import approval, grants, identity, jurisdictions, placement
 from sovereign.plan.admission import admission_objects
 from sovereign.plan.governance import Governance, disjoint, govern
 from sovereign.plan.inventory import Manifest, Node, Policy, Settings
@@ -36,6 +36,8 @@ class PolicyPlan:
     """The label whose value is ``true`` on exactly the approved nodes."""
     to_label: tuple[str, ...]
     """Approved nodes that lack the label, sorted."""
+    to_bind: tuple[str, ...]
+    """Approved nodes whose facts are not bound to their machine yet, or not to all that is known of it, sorted."""
     to_unlabel: tuple[str, ...]
     """Other nodes that have it, sorted."""
     verdicts: tuple[Verdict, ...]
@@ -72,6 +74,7 @@ def plan_policy(
         network=tuple(default_deny(name, policy) for name in governed) if enforced else (),
         node_label=label,
         to_label=tuple(n.name for n in all_nodes if n.name in approved and n.labels.get(label) != "true"),
+        to_bind=tuple(n.name for n in all_nodes if n.name in approved and not identity.bound(n)),
         to_unlabel=tuple(n.name for n in all_nodes if n.name not in approved and label in n.labels),
         verdicts=tuple(_verdicts(policy, all_nodes, approved, governed, fits=fits)),
     )

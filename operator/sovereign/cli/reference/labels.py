@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from sovereign.api import meta
-from sovereign.cli.explain import TOPOLOGY_REGION
 from sovereign.cli.reference.markdown import code, plain, table
 from sovereign.plan.gpus import MEMORY_LABEL
 
@@ -24,11 +23,20 @@ ON_NODES: Final[tuple[Row, ...]] = (
     (meta.FACT_REGION, ADMINISTRATOR, "The region it is in; what placement.regions names."),
     (meta.FACT_PROVIDER, ADMINISTRATOR, "Who runs it; what placement.providers names."),
     (
+        meta.FACT_IDENTITY,
+        OPERATOR,
+        "Which machine the facts were set for, as hashes of UID, providerID and systemUUID; on another they are withdrawn.",
+    ),
+    (
         meta.approved_label("<policy>"),
         OPERATOR,
         "true on exactly the nodes that the policy approves; workloads select it. Put back when somebody changes it.",
     ),
-    (TOPOLOGY_REGION, "the kubelet", "Not trusted. When it contradicts the region fact, doctor says so."),
+    (
+        meta.TOPOLOGY_REGION,
+        "the kubelet",
+        "Not trusted. When it contradicts the region fact, an Event NodeFactMismatch and doctor say so.",
+    ),
     (MEMORY_LABEL, "GPU feature discovery", "MiB of one GPU; what GPU counts are planned with."),
 )
 ON_CHILDREN: Final[tuple[Row, ...]] = (
