@@ -158,6 +158,8 @@ def _labels(snapshot: Snapshot, wanted: Wanted) -> Iterator[str]:
     for policy, planned in wanted.policies.items():
         for node in planned.to_label:
             yield f"node {node} lacks the label of {policy}, which approves it"
+        for node in planned.to_bind:
+            yield f"the facts of node {node}, which {policy} approves, are not bound to its machine"
         for node in planned.to_unlabel:
             yield f"node {node} has the label of {policy}, which does not approve it"
     for row in snapshot.nodes or ():
