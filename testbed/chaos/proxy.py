@@ -18,7 +18,7 @@ from aiohttp import web
 from sovereign.cluster.connection import from_kubeconfig
 from testbed import ports
 
-_HOP = ("Transfer-Encoding", "Content-Length", "Content-Encoding", "Connection")
+_HOP = ("Transfer-Encoding", "Content-Length", "Connection")
 _EXPIRED = b'"code":410'
 
 

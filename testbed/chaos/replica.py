@@ -141,4 +141,6 @@ class Replica:
         if process.popen.returncode == 1 and _LOST in words:
             self.lost_leases += 1
         else:
-            self.deaths.append(f"{self.proxy.tag} ended with {process.popen.returncode}:\n{words}")
+            self.deaths.append(
+                f"{self.proxy.tag} ended with {process.popen.returncode}; its log ends with {words[-1500:]}"
+            )

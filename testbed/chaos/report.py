@@ -8,6 +8,8 @@ from typing import Any
 
 from testbed.chaos.monitor import Sample
 
+_SHOWN = 40
+
 
 @dataclass
 class Report:
@@ -44,9 +46,12 @@ class Report:
 
     def write(self, path: Path) -> None:
         """As JSON."""
-        path.write_text(
-            json.dumps(asdict(self) | {"injected": self.injected, "command": self.command}, indent=2) + "\n"
-        )
+        path.write_text(json.dumps(self._figures(), indent=2) + "\n")
+
+    def _figures(self) -> dict[str, Any]:
+        counted = {name: dict(value) for name, value in vars(self).items() if isinstance(value, Counter)}
+        samples = [asdict(sample) for sample in self.samples]
+        return vars(self) | counted | {"samples": samples, "injected": self.injected, "command": self.command}
 
     def text(self) -> str:
         """For people."""
@@ -61,7 +66,7 @@ class Report:
             f"longest that an unlawful pod was served: {self.unlawful_served:.0f} s {self.unlawful_which}".rstrip(),
             *self._held(),
             f"what did not hold: {len(self.failures)}",
-            *(f"  {failure}" for failure in self.failures),
+            *(f"  {failure}" for failure in self.failures[:_SHOWN]),
         ]
         if self.failures:
             lines.append(f"repeat it with: {self.command}")

@@ -152,7 +152,7 @@ class Client:
             self._observe(method, response.status)
             if response.status >= 400:
                 raise _error(response, content)
-            return orjson.loads(content)  # type: ignore[no-any-return]
+            return _parsed(content)
 
     def _headers(self, content_type: str | None) -> dict[str, str]:
         headers = {}
@@ -179,7 +179,7 @@ class Client:
             if response.status >= 400:
                 raise _error(response, await response.read())
             async for line in _lines(response.content):
-                event = orjson.loads(line)
+                event = _parsed(line)
                 if event["type"] == "ERROR":
                     raise _status_error(event["object"])
                 yield event
@@ -193,6 +193,14 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         for line in lines:
             if line:
                 yield line
+
+
+def _parsed(content: bytes) -> Manifest:
+    """JSON; what is none is an answer that broke on the way."""
+    try:
+        return orjson.loads(content)  # type: ignore[no-any-return]
+    except orjson.JSONDecodeError as error:
+        raise aiohttp.ClientPayloadError(f"not JSON: {error}") from error
 
 
 def _error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:
