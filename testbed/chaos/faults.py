@@ -150,10 +150,9 @@ class Injector:
             crd = definition(kind)
             schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
             if self._upgrades % 2:
-                schema["properties"]["status"]["properties"]["chaos"] = {
-                    "type": "string",
-                    "description": "Of no meaning.",
-                }
+                status_schema = schema["properties"].setdefault("status", {"type": "object"})
+                field = {"type": "string", "description": "Of no meaning."}
+                status_schema.setdefault("properties", {})["chaos"] = field
             path = f"{_CRDS}/{crd['metadata']['name']}"
             await persist(lambda p=path, c=crd: self._put(p, c))  # type: ignore[misc]
 
