@@ -92,6 +92,8 @@ class Proxy:
         """Answers and events of the API server itself that said 410."""
         self._open: set[web.StreamResponse] = set()
         self._tearing: set[web.StreamResponse] = set()
+        self.begun = 0
+        """Watches that were begun so far."""
         self.torn = 0
         """Watches that broke in the middle of an event."""
         self._loop = asyncio.new_event_loop()
@@ -172,6 +174,9 @@ class Proxy:
             self._whole.set()
             self._abort()
             await runner.cleanup()
+        await asyncio.sleep(
+            0.25
+        )  # connections with TLS are closed a moment after their session (aiohttp, graceful shutdown)
 
     def _handler(self, session: aiohttp.ClientSession) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -218,6 +223,7 @@ class Proxy:
             response = web.StreamResponse(status=answer.status, headers=kept)
             await response.prepare(request)
             self._open.add(response)
+            self.begun += watches(request)
             try:
                 await self._stream(answer, response)
             finally:

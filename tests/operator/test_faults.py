@@ -1,5 +1,6 @@
 """Wrong, late and lost answers of the API server, and watches that break: the end state is the one without them."""
 
+import time
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from aiohttp import web
 
 from sovereign.api.crd import definition
 from sovereign.api.kinds import KINDS
+from sovereign.cluster.reflector import SHORT
 from testbed.chaos.proxy import Proxy, Treatment, lists, status, watches, writes
 from tests.operator.lab import Lab, Process, wait_for
 
@@ -137,12 +139,12 @@ def test_a_child_that_is_deleted_while_it_is_applied(lab: Lab, proxied: tuple[Pr
     deleted: list[str] = []
 
     def treat(request: web.Request) -> Treatment | None:
-        parts = request.path.split("/")
-        kind = parts[-2] if request.method == "PATCH" and place in parts else ""
-        if kind not in kinds or kind in deleted:
+        *_, namespace, kind, name = request.path.split("/") if request.method == "PATCH" else ("", "", "")
+        if namespace != place or kinds.get(kind) != name or kind in deleted:
             return None
         deleted.append(kind)
-        return Treatment(after=lambda: lab.cluster.kubectl("delete", kind, kinds[kind], "-n", place, "--wait=false"))
+        # The answer comes when the deletion has been seen: it must not bring the child back to life.
+        return Treatment(after=lambda: lab.cluster.kubectl("delete", kind, name, "-n", place))
 
     proxy.fault = treat
     serve(lab, place)
@@ -187,10 +189,12 @@ def test_two_hundred_broken_watches_leave_nothing_behind(lab: Lab, proxied: tupl
     assert watching > 10
     before, broken = held(process), 0
     while broken < 200:
-        broken += proxy.watching
+        begun = proxy.begun
         proxy.cut()
-        wait_for("the watches to break", lambda: proxy.watching < watching)
-        wait_for("the watches to be there again", lambda: proxy.watching == watching)
+        broken += watching
+        wait_for("new watches", lambda n=begun: proxy.begun >= n + watching and proxy.watching == watching)
+        back = time.monotonic()
+        wait_for("watches that were no refusal", lambda t=back: time.monotonic() - t > SHORT)
     lab.settle(process)
     after = held(process)
     assert after["tasks"] <= before["tasks"]

@@ -73,6 +73,8 @@ class Reflector(Generic[R]):
         self._lasts = lasts
         """Seconds after which a watch is begun anew: at least and at most."""
         self.rows: dict[Name, R] = {}
+        self._current = 0
+        """The version up to which everything was seen."""
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
@@ -94,8 +96,13 @@ class Reflector(Generic[R]):
             await asyncio.sleep(_backoff(failures))
 
     def put(self, manifest: dict[str, Any]) -> None:
-        """Take in an object that was read or written elsewhere, unless a newer one is known."""
-        self._take_in(manifest)
+        """Take in an object that was read or written elsewhere, unless a newer one is known.
+
+        What is as old as what was seen last, and is not there, was deleted before the answer about it came.
+        """
+        row = self._decode(manifest)
+        if row is not None and (row.version > self._current or (row.namespace, row.name) in self.rows):
+            self._store(row)
 
     def _take_in(self, manifest: dict[str, Any]) -> R | None:
         row = self._decode(manifest)
@@ -132,9 +139,11 @@ class Reflector(Generic[R]):
             if not token:
                 break
             params["continue"] = token
-        for name in [name for name in self.rows if name not in seen]:
+        version = str(page["metadata"]["resourceVersion"])
+        self._current = int(version)
+        for name in [name for name, row in self.rows.items() if name not in seen and row.version <= self._current]:
             self._remove(name)
-        return str(page["metadata"]["resourceVersion"])
+        return version
 
     async def _watch(self, version: str) -> None:
         """Follow changes from ``version``; reconnects until the version is too old, which raises ApiError 410."""
@@ -150,6 +159,7 @@ class Reflector(Generic[R]):
                 async for event in self._client.watch(self.resource.path(), params):
                     version = event["object"]["metadata"]["resourceVersion"]
                     self._take(event)
+                    self._current = int(version)
             except ApiError as error:
                 if error.expired:
                     raise
