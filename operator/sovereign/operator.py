@@ -18,6 +18,7 @@ import msgspec
 from sovereign import __version__, handlers
 from sovereign.api.meta import LABEL_MANAGED_BY, MANAGED_BY
 from sovereign.cluster import metrics, rows
+from sovereign.cluster.account import Account
 from sovereign.cluster.client import ApiError, Client
 from sovereign.cluster.connection import Connection
 from sovereign.cluster.endpoints import serve
@@ -30,6 +31,7 @@ from sovereign.cluster.reflector import Reflector
 from sovereign.cluster.resources import CHILDREN, MUTATING, NAMESPACES, NODES, OURS, PODS, Resource
 from sovereign.cluster.rows import Child, Pod
 from sovereign.cluster.session import Watching
+from sovereign.controllers.canary import Canaries
 from sovereign.controllers.context import Context
 from sovereign.controllers.dispatch import Dispatcher
 from sovereign.controllers.engine import Engine
@@ -64,6 +66,10 @@ class Options:
     listen: str
     probe_listen: str = ""
     """Where network probes are answered; empty: nowhere."""
+    canary_account: str = ""
+    """The service account that canaries are sent as; empty: none are."""
+    canary_interval: int = 0
+    """Seconds from one round of canaries to the next; 0: none are sent."""
     evidence_interval: int = 300
     """Seconds from one heartbeat of the evidence ledger to the next."""
     evidence_key: str = ""
@@ -197,7 +203,7 @@ class Operator:
         caches: Sequence[Reflector[Any]],
         ready: asyncio.Event,
     ) -> None:
-        """Sync, take the lease, then work as long as it is held."""
+        """Sync, then take the lease and work."""
         started = time.monotonic()
         await ready.wait()
         self._take_signals()
@@ -205,9 +211,23 @@ class Operator:
         await self._first_look(context, dispatcher)
         self._synced.set()
         logger.info("Caches are synced after %.1f s", time.monotonic() - started)
+        async with contextlib.AsyncExitStack() as stack:
+            canaries = await self._canaries(context, stack)
+            await self._work(context, dispatcher, lease, canaries)
+
+    async def _canaries(self, context: Context, stack: contextlib.AsyncExitStack) -> Canaries | None:
+        account, interval = self._options.canary_account, self._options.canary_interval
+        if not account or not interval:
+            return None
+        agent = f"sovereign-canary/{__version__}"
+        made = Account(context.client, context.settings.operator_namespace, account, agent)
+        return Canaries(context, await stack.enter_async_context(made), interval)
+
+    async def _work(self, context: Context, dispatcher: Dispatcher, lease: Lease, canaries: Canaries | None) -> None:
+        """Take the lease, then work as long as it is held."""
         repair, prober = PodRepair(context), Prober(context)
         reconcilers = {
-            POLICY: PolicyController(context).reconcile,
+            POLICY: PolicyController(context, canaries).reconcile,
             MODEL: ModelController(context).reconcile,
             POOL: PoolController(context, prober).reconcile,
             POD: repair.reconcile,
@@ -222,6 +242,7 @@ class Operator:
             working = [
                 asyncio.create_task(engine.run(), name="workers"),
                 asyncio.create_task(watch_events(context, dispatcher), name="static pods"),
+                *([asyncio.create_task(canaries.run(), name="canaries")] if canaries is not None else []),
                 asyncio.create_task(beat(context, self._options.evidence_interval), name="heartbeat"),
             ]
             try:

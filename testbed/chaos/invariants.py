@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from charts import sync
 from sovereign.api.meta import LABEL_COMPLIANT, LABEL_MANAGED_BY, MANAGED_BY, approving_policy
 from sovereign.cli import live
 from sovereign.cli.planning import governance_of
@@ -25,6 +26,7 @@ from sovereign.plan.placement import lawful
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from sovereign.plan.pool import PoolPlan, plan_pool
 from sovereign.residency.verdicts import judge
+from testbed.chaos.operator import CANARY
 
 Manifest = dict[str, Any]
 Name = tuple[str, str, str]
@@ -213,16 +215,18 @@ def _pods(world: World, wanted: Wanted) -> Iterator[str]:
     for manifest in world.pods:
         row, labels = rows.pod(manifest), manifest["metadata"].get("labels") or {}
         governance = governance_of(world.snapshot, row.namespace)
-        violation = judge(row, nodes.get(row.node), governance, approved)
+        wrong = judge(row, nodes.get(row.node), governance, approved, settings=world.snapshot.settings)
         where = f"pod {row.namespace}/{row.name} on {row.node or 'no node'}"
-        if violation is not None and violation.repair:
-            yield f"{where} is unlawful and was not removed: {violation.message}"
-        if violation is not None and violation.enforced and labels.get(LABEL_COMPLIANT) == "true":
-            yield f"{where} is unlawful and in the endpoints: {violation.message}"
+        served = labels.get(LABEL_COMPLIANT) == "true"
+        for violation in wrong:
+            if violation.removes:
+                yield f"{where} is unlawful and was not removed: {violation.message}"
+            if violation.enforced and served:
+                yield f"{where} is unlawful and in the endpoints: {violation.message}"
         serves = (
             (row.namespace, row.pool) in wanted.pools and row.owner is not None and row.node and governance.governed
         )
-        if violation is None and serves and not row.deleting and labels.get(LABEL_COMPLIANT) != "true":
+        if not wrong and serves and not row.deleting and not served:
             yield f"{where} is lawful and not in the endpoints"
 
 
@@ -246,4 +250,5 @@ def _said(name: Name) -> str:
 
 def settings(importer: str, *, mutating: bool) -> Settings:
     """What the operators of a run are started with."""
-    return msgspec.structs.replace(Settings(), importer_image=importer, mutating_admission=mutating)
+    canary = f"system:serviceaccount:{sync.NAMESPACE}:{CANARY}"
+    return msgspec.structs.replace(Settings(), importer_image=importer, mutating_admission=mutating, canary_user=canary)

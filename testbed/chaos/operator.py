@@ -13,6 +13,8 @@ from charts import sync
 from testbed import ports
 
 ZERO = "0" * 64
+CANARY = f"{sync.RELEASE}-canary"
+"""The service account of the chart that canaries are sent as."""
 IMPORTER = f"registry.example.eu/ai/sovereign-operator@sha256:{ZERO}"
 
 
@@ -38,6 +40,7 @@ class Process:
             "SOVEREIGN_IMPORTER_IMAGE": IMPORTER,
             "SOVEREIGN_LISTEN": f"127.0.0.1:{port}",
             "SOVEREIGN_LOG_FORMAT": "json",
+            "SOVEREIGN_CANARY_SERVICE_ACCOUNT": CANARY,
             **env,
         }
         evidence = log.with_name(log.name.replace("operator", "evidence"))

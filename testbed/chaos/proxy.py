@@ -212,6 +212,7 @@ class Proxy:
         self, session: aiohttp.ClientSession, request: web.Request, treatment: Treatment
     ) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name not in ("Host", *_HOP)}
+        headers["Accept-Encoding"] = "identity"  # the API server compresses long lists
         if self.tag:
             headers["User-Agent"] = f"{headers.get('User-Agent', '')} {self.tag}".strip()
         url = self._upstream.server + request.raw_path

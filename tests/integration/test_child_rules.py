@@ -9,7 +9,7 @@ import pytest
 from sovereign.api.meta import LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY, LABEL_POOL
 from sovereign.cluster.resources import CHILDREN
 from sovereign.plan import child_rules
-from sovereign.plan.inventory import Manifest
+from sovereign.plan.inventory import Manifest, Owner
 from tests.integration import actors, models
 from tests.integration.api import Answer, Api, address
 from tests.integration.conftest import TEST_LABEL, Kubectl, make_namespace, make_tenant
@@ -148,7 +148,7 @@ def test_a_child_can_be_deleted(kept: Kept, kind: str) -> None:
 
 def test_weights_that_outlive_their_model_are_kept_too(kept: Kept) -> None:
     """Row 10: without an owner, the label says for whom they were made."""
-    orphan = models.others(models.Owner("SovereignModel", "kept", "uid", kept.namespace))[-1]
+    orphan = models.others(Owner("SovereignModel", "kept", "uid", kept.namespace))[-1]
     del orphan["metadata"]["ownerReferences"]
     assert kept.operator.create(orphan).ok
     change = {"metadata": {"labels": {LABEL_INSTANCE: "other"}}}

@@ -20,7 +20,15 @@ from sovereign.plan.network import import_policy, serving_policy
 from tests.integration.actors import admin, operator
 from tests.integration.api import Answer, Api, address
 from tests.integration.conftest import TEST_LABEL, Kubectl, make_namespace, make_tenant
-from tests.integration.enforcement import Enforcement, enforce, eventually, make_policy, network_policy, settings
+from tests.integration.enforcement import (
+    Enforcement,
+    assert_no_type_warnings,
+    enforce,
+    eventually,
+    make_policy,
+    network_policy,
+    settings,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -490,13 +498,7 @@ def test_as_many_grants_as_there_can_be_are_within_the_limits_of_cel(api: Api, n
     resolvers = [f"fd00:1:2:3:4:7:{2 * index:x}:0/112" for index in range(8)]
     network = {"egress": [*granted, last], "dns": {"resolvers": resolvers}}
     enforcement = enforce(api, make_policy(api, namespace, network=network), namespace, settings(api))
-    policies = [one for one in enforcement.plan.admission if one["kind"] == "ValidatingAdmissionPolicy"]
-    for path in map(address, policies):
-        checked = eventually(
-            lambda path=path: api.request("GET", path),
-            lambda answer: answer.body.get("status", {}).get("observedGeneration") == 1,
-        )
-        assert "expressionWarnings" not in checked.body["status"].get("typeChecking", {})
+    assert_no_type_warnings(enforcement)
     peers = [{"ipBlock": {"cidr": f"fd00:1:2:3:4:6:{index:x}:0/112"}} for index in range(32)]
     rule = {"to": peers, "ports": [{"port": port} for port in range(8000, 8020)]}
     answer = tenant.create(network_policy(namespace, egress=[rule]), dry_run=True)

@@ -191,11 +191,11 @@ def test_no_pod_is_given_a_label_that_marks_weights(guarded: Guarded, label: str
 
 @pytest.mark.parametrize("path", ["", "bindings"])
 def test_no_binding_brings_such_a_label(guarded: Guarded, path: str) -> None:
-    """Row 9: the labels of a Binding become the pod's."""
-    for label in RESERVED_LABELS:
-        answer = bind(guarded.tenant, guarded.namespace, "foreign", NODE, path=path, labels={label: RESERVED[label]})
-        guarded.refused(answer, "leave them out of the Binding")
-    assert bind(guarded.tenant, guarded.namespace, "foreign", NODE, path=path, labels={"a": "b"}).ok
+    """Row 9: the labels of a Binding become the pod's. The API server adds those of the node."""
+    for label, value in (*RESERVED.items(), ("app", "front")):
+        answer = bind(guarded.tenant, guarded.namespace, "foreign", NODE, path=path, labels={label: value})
+        guarded.refused(answer, "the labels of a Binding become the pod's", "leave metadata.labels out")
+    assert bind(guarded.tenant, guarded.namespace, "foreign", NODE, path=path).ok
 
 
 @pytest.mark.parametrize("label", [*RESERVED_LABELS, LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY])
@@ -265,7 +265,7 @@ def test_a_pod_with_weights_is_not_resized_even_where_others_may_be(guarded: Gua
 def test_what_means_nothing_to_the_operator_can_be_changed(guarded: Guarded) -> None:
     path = address(guarded.served.await_pod())
     for body in (
-        {"metadata": {"labels": {"team": "x"}, "annotations": {"a": "b"}}},
+        {"metadata": {"annotations": {"a": "b"}}},
         {"metadata": {"finalizers": ["example.com/wait"]}},
         {"metadata": {"finalizers": None}},
     ):

@@ -94,6 +94,36 @@ def test_errors_are_tried_again_with_back_off(lab: Lab, proxied: tuple[Process, 
     assert process.metric("workqueue_retries_total") >= 4
 
 
+def test_rules_that_the_api_server_refuses_leave_the_others_and_the_last_good_ones_in_force(
+    lab: Lab, proxied: tuple[Process, Proxy], place: str
+) -> None:
+    """Row 12: the policy says so, and is Stalled until they are taken."""
+    _, proxy = proxied
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    refused = f"sovereign-{place}-pods"
+    before = lab.get("validatingadmissionpolicy", refused)
+    assert before is not None
+    proxy.fault = lambda request: (
+        status(422, "Invalid")
+        if request.method == "PATCH" and request.path.endswith(f"admissionpolicies/{refused}")
+        else None
+    )
+    storage = {"storageClasses": ["elsewhere"]}
+    lab.policy(place, tier=place, images={"registries": ["other.example.eu/ai"]}, storage=storage)
+    found = lab.wait_condition("sovpol", place, "", "Stalled", "True", "ApplyFailed")
+    assert refused in found["message"]
+    lab.wait_condition("sovpol", place, "", "Enforced", "False", "ApplyFailed")
+    now = lab.get("validatingadmissionpolicy", refused)
+    assert now is not None
+    assert (now["spec"], now["metadata"]["uid"]) == (before["spec"], before["metadata"]["uid"])
+    assert "elsewhere" in str(lab.get("validatingadmissionpolicy", f"sovereign-{place}-storage"))
+    assert lab.get("validatingadmissionpolicybinding", refused)["spec"]["validationActions"] == ["Deny"]  # type: ignore[index]
+    proxy.fault = lambda _: None
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    assert lab.condition("sovpol", place, "", "Stalled") == {}
+    assert "other.example.eu/ai" in str(lab.get("validatingadmissionpolicy", refused))
+
+
 def test_events_that_are_cut_in_the_middle(lab: Lab, proxied: tuple[Process, Proxy], place: str) -> None:
     process, proxy = proxied
     serve(lab, place)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from sys import intern
 from typing import Any, Final
 
 import msgspec
@@ -19,9 +20,11 @@ from sovereign.api.meta import (
     SCALE_MANAGER,
     approving_policy,
 )
+from sovereign.residency import pod_spec, running
 
 Manifest = Mapping[str, Any]
 _MIRROR: Final = "kubernetes.io/config.mirror"
+_TEMPLATE_HASH: Final = "pod-template-hash"
 _VOLATILE: Final = frozenset({"status", "metadata"})
 _WRITTEN_BY_CLUSTER: Final = frozenset({"PersistentVolumeClaim", "Job", "ServiceAccount"})
 """Kinds whose spec the cluster's own controllers fill in, or that have none: foreign fields are no drift there."""
@@ -125,6 +128,14 @@ class Pod(msgspec.Struct, frozen=True):
     """Why it is not running: the scheduler's or kubelet's word."""
     termination: str
     """Termination message of its first container (the importer's result)."""
+    workload: str = ""
+    """What it belongs to, as ``Kind/name``: its controller, or that controller's Deployment; nothing when it stands alone."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with its spec whatever the policy."""
+    images: tuple[str, ...] = ()
+    """The images that it names."""
+    mismatches: tuple[str, ...] = ()
+    """Its containers that run another image than they name."""
 
     @property
     def deleting(self) -> bool:
@@ -264,7 +275,19 @@ def pod(manifest: Manifest) -> Pod:
         pins=tuple(policy for key in spec.get("nodeSelector") or () if (policy := approving_policy(key))),
         message=_why_not_running(status, conditions),
         termination=_termination(status),
+        workload=_workload(owner, labels.get(_TEMPLATE_HASH, "")),
+        problems=pod_spec.problems(manifest),
+        images=pod_spec.images(spec),
+        mismatches=running.mismatches(pod_spec.by_digest(spec), status),
     )
+
+
+def _workload(owner: OwnerKey | None, template_hash: str) -> str:
+    if owner is None:
+        return ""
+    if owner.kind == "ReplicaSet" and template_hash and owner.name.endswith(f"-{template_hash}"):
+        return intern(f"Deployment/{owner.name.removesuffix(f'-{template_hash}')}")
+    return intern(f"{owner.kind}/{owner.name}")
 
 
 def _epoch(time: str | None) -> int:

@@ -17,6 +17,8 @@ from sovereign.plan.verdict import Verdict
 
 CONCURRENCY = 8
 _MAKES_PODS = ("Deployment", "Job")
+POLICIES_SHOWN = 64
+"""Policies that a status may name; a longer list would be refused with all the rest of the status."""
 PAUSE = 1.0
 """Seconds between two writes of one status while no condition turns."""
 
@@ -127,13 +129,19 @@ async def write_status(
     left = item.written_at + PAUSE - time.monotonic()
     if left > 0 and not status.turned(item.status, new):
         return Later(left)
+    await remember(context, item, patch)
+    return None
+
+
+async def remember(context: Context, item: Object, patch: status.Status) -> None:
+    """Write these members of a status at once, and know them."""
     owner = item.owner
     try:
         body = await status.write(context.client, owner.kind, owner.namespace, owner.name, patch)
     except ApiError as error:
         if error.not_found:
             context.store.drop(item.key)
-            return None
+            return
         raise
     known = context.store.objects.get(item.key)
     if known is not None and known.owner.uid == body["metadata"]["uid"]:
@@ -141,4 +149,3 @@ async def write_status(
         known.status = body.get("status") or {}
         if body["metadata"].get("generation", 0) == known.owner.generation:
             known.version = max(known.version, int(body["metadata"]["resourceVersion"]))
-    return None

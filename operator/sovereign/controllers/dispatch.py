@@ -1,7 +1,7 @@
 """From what changed to what has to be reconciled. The only place that knows which depends on which."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.rows import Child, Pod
@@ -10,9 +10,12 @@ from sovereign.plan.identity import other_machine
 from sovereign.plan.inventory import Node
 from sovereign.plan.placement import contradiction
 from sovereign.residency.static_pods import Sighting
+from sovereign.residency.verdicts import Violation
 
-GATHER = 2.0
+GATHER: Final = 2.0
 """Seconds in which a kubelet may say more about a static pod before it is told."""
+TALLY: Final = 0.5
+"""Seconds in which more may become wrong, or right, before a policy counts it."""
 
 
 class Dispatcher:
@@ -41,6 +44,7 @@ class Dispatcher:
         key = item.key
         before = self._store.objects.get(key)
         governed = set(self._store.governed_namespaces(key.name)) if key.kind == POLICY else set()
+        dedicated = self._store.dedicated_nodes(key.name) if key.kind == POLICY else frozenset()
         if deleted:
             if not self._store.drop(key):
                 return
@@ -54,14 +58,16 @@ class Dispatcher:
             if key.kind == MODEL:
                 self._pools_of_model(key)
             return
-        self._dependents(key, governed)
+        self._dependents(key, governed, dedicated)
 
-    def _dependents(self, key: Key, governed_before: set[str]) -> None:
+    def _dependents(self, key: Key, governed_before: set[str], dedicated_before: frozenset[str]) -> None:
         match key.kind:
             case "SovereigntyPolicy":
                 self._policies()
                 for namespace in governed_before | set(self._store.governed_namespaces(key.name)):
                     self._everything_in(namespace)
+                for node in dedicated_before | self._store.dedicated_nodes(key.name):
+                    self._pods_on(node)
             case "SovereignModel":
                 self._pools_of_model(key)
             case "InferenceRuntime":
@@ -83,6 +89,10 @@ class Dispatcher:
         for place in self._store.pods_by_namespace.get(namespace, ()):
             self._verify(self._store.pods[place])
 
+    def _pods_on(self, node: str) -> None:
+        for place in tuple(self._store.pods_by_node.get(node, ())):
+            self._verify(self._store.pods[place])
+
     # --- nodes and namespaces -----------------------------------------------------------------------
 
     def node(self, deleted: bool, body: Mapping[str, Any]) -> None:
@@ -94,8 +104,7 @@ class Dispatcher:
         if not deleted:
             self._look_at(node)
         self._policies()
-        for place in tuple(self._store.pods_by_node.get(node.name, ())):
-            self._verify(self._store.pods[place])
+        self._pods_on(node.name)
         concerned = changed | {policy for policy, nodes in self._store.approved.items() if node.name in nodes}
         for namespace in {name for policy in concerned for name in self._store.governed_namespaces(policy)}:
             for key in self._store.in_namespace(namespace, POOL):
@@ -122,15 +131,16 @@ class Dispatcher:
 
     def pod(self, old: Pod | None, new: Pod | None) -> None:
         """A pod changed."""
-        violated = old is not None and old.uid in self._store.violations
+        before = self._store.findings.violations(old.uid) if old is not None else ()
         self._store.put_pod(old, new)
         row = new or old
         if row is not None and self._store.static_pods.pod(old, new):
             self._static_pods(row.namespace)
-        if new is not None:
+        if old is not None and before and (new is None or new.uid != old.uid):
+            self._count(before)
+            self._queue.add(Key(POD, old.namespace, old.name), first=True)
+        if new is not None and (old is None or _judged(old) != _judged(new)):
             self._verify(new)
-        elif violated:
-            self._policies()
         for pod in (old, new):
             if pod is None:
                 continue
@@ -142,14 +152,19 @@ class Dispatcher:
                 self._add_known(Key(MODEL, pod.namespace, pod.model))
 
     def _verify(self, pod: Pod) -> None:
-        before = self._store.violations.get(pod.uid)
-        violation = self._store.verify(pod)
-        if violation is not None or before is not None or self._needs_label(pod) or self._store.stranded(pod):
+        before = self._store.findings.violations(pod.uid)
+        after = self._store.verify(pod)
+        if after or before or self._needs_label(pod) or self._store.stranded(pod):
             self._queue.add(Key(POD, pod.namespace, pod.name), first=True)
-        if (violation is None) != (before is None):
-            self._policies()
+        if after != before:
+            self._count((*before, *after))
             if pod.pool:
                 self._add_known(Key(POOL, pod.namespace, pod.pool))
+
+    def _count(self, violations: Iterable[Violation]) -> None:
+        """Have the policies of these violations count anew: many pods may follow."""
+        for policy in {violation.policy for violation in violations}:
+            self._queue.add_after(Key(POLICY, "", policy), TALLY)
 
     def sighting(self, old: Sighting | None, new: Sighting | None) -> None:
         """A kubelet's Event about a static pod was seen, or is gone."""
@@ -185,6 +200,26 @@ class Dispatcher:
 def _shows(pod: Pod | None) -> tuple[object, ...] | None:
     """What of a pod is seen in its pool's status."""
     return None if pod is None else (pod.uid, pod.node, pod.phase, pod.ready, pod.deleting, pod.message, pod.compliant)
+
+
+def _judged(pod: Pod) -> tuple[object, ...]:
+    """What of a pod decides about its verdict and its repair: the rest may change as it will."""
+    return (
+        pod.uid,
+        pod.node,
+        pod.phase,
+        pod.problems,
+        pod.images,
+        pod.mismatches,
+        pod.owner,
+        pod.mirror,
+        pod.pool,
+        pod.compliant,
+        pod.ends,
+        pod.grace,
+        pod.finalizers,
+        pod.pins,
+    )
 
 
 def _settled(old: Child, new: Child) -> bool:

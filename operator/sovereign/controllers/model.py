@@ -110,7 +110,7 @@ class ModelController:
                 plan = plan_model(msgspec.structs.replace(model, artifact=artifact), governance, context.settings)
         failure = await children.bring_about(context, item, plan.children, keep=_KEPT)
         conditions = conditions_of(item, plan, artifact, self._import(item, plan, artifact), failure)
-        content: dict[str, Any] = {"policies": list(governance.names)}
+        content: dict[str, Any] = {"policies": list(governance.names[: children.POLICIES_SHOWN])}
         if artifact is not None:
             content["artifact"] = artifact.model_dump(by_alias=True)
         shape = parameters or parameters_of(item)

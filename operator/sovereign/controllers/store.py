@@ -14,6 +14,7 @@ from sovereign.cluster.rows import PROBE_KIND, Child, Pod
 from sovereign.plan.governance import Governance, govern
 from sovereign.plan.inventory import Node, Owner, Policy, Settings
 from sovereign.plan.placement import rejection
+from sovereign.residency.findings import Findings, workload_of
 from sovereign.residency.static_pods import StaticPods
 from sovereign.residency.verdicts import Violation, judge
 
@@ -53,6 +54,16 @@ class ChildName(NamedTuple):
     kind: str
     namespace: str
     name: str
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Why a pool is to be stopped."""
+
+    policy: str
+    policy_generation: int
+    generation: int
+    """Of the pool: another spec is another attempt."""
+    message: str
 
 
 def decode(body: Mapping[str, Any]) -> Object:
@@ -107,8 +118,10 @@ class Store:
         self.terminating: set[str] = set()
         """Namespaces that are being deleted: nothing new can be made in them."""
         self.approved: dict[str, set[str]] = {}
-        self.violations: dict[str, Violation] = {}
-        """By pod UID."""
+        self.findings = Findings()
+        """What is there and policies do not admit. Verifiers of other things than pods put theirs in too."""
+        self.stops: dict[Key, Stop] = {}
+        """Pools that a policy wants stopped, until their reconcile has seen to it."""
         self.static_pods = StaticPods()
         self.pods: dict[tuple[str, str], Pod] = {}
         self.pods_by_node: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -117,6 +130,7 @@ class Store:
         self.children: defaultdict[Key, set[ChildName]] = defaultdict(set)
         self._by_namespace: defaultdict[str, set[Key]] = defaultdict(set)
         self._policies: dict[str, Policy] = {}
+        self._dedicating: tuple[Policy, ...] = ()
         self._governance: dict[str, Governance] = {}
 
     # --- our kinds ----------------------------------------------------------------------------------
@@ -144,19 +158,25 @@ class Store:
         if key.kind == POLICY:
             self._policies.pop(key.name, None)
             self.approved.pop(key.name, None)
-            self._governance.clear()
+            self._regard_policies()
         return True
 
     def _put_policy(self, item: Object) -> None:
         name = item.owner.name
-        self._governance.clear()
         if item.spec is None:
             # What cannot be understood keeps governing as before; a new policy that cannot be understood approves nothing.
             self.approved.setdefault(name, set())
+            self._regard_policies()
             return
         policy = Policy(item.owner, item.spec)
         self._policies[name] = policy
         self.approved[name] = {node.name for node in self.nodes.values() if rejection(node, policy) is None}
+        self._regard_policies()
+
+    def _regard_policies(self) -> None:
+        """Forget what followed from other policies."""
+        self._governance.clear()
+        self._dedicating = tuple(policy for policy in self._policies.values() if policy.spec.placement.dedicated)
 
     @property
     def policies(self) -> Iterable[Policy]:
@@ -232,6 +252,11 @@ class Store:
                 (approved.add if now else approved.discard)(name)
         return changed
 
+    def dedicated_nodes(self, policy: str) -> frozenset[str]:
+        """The nodes that a policy has for the pods it governs alone."""
+        dedicated = any(one.name == policy for one in self._dedicating)
+        return frozenset(self.approved[policy]) if dedicated else frozenset()
+
     def lawful_nodes(self, governance: Governance) -> list[Node]:
         """The nodes that all policies of a namespace approve, by name; none without a policy."""
         if not governance.governed:
@@ -253,7 +278,7 @@ class Store:
             self.pods_by_namespace[old.namespace].discard(place)
             self._pods_by_key[belongs_to(old)].discard(place)
             if new is None or new.uid != old.uid:
-                self.violations.pop(old.uid, None)
+                self.findings.drop(old.uid)
             if new is None:
                 self.pods.pop(place, None)
         if new is not None:
@@ -268,14 +293,14 @@ class Store:
         """The pods that serve a pool, or import a model, by name."""
         return sorted((self.pods[place] for place in self._pods_by_key.get(key, ())), key=lambda pod: pod.name)
 
-    def verify(self, pod: Pod) -> Violation | None:
+    def verify(self, pod: Pod) -> tuple[Violation, ...]:
         """Judge one pod, and remember what is wrong with it."""
-        violation = judge(pod, self.nodes.get(pod.node), self.governance(pod.namespace), self.approved)
-        if violation is None:
-            self.violations.pop(pod.uid, None)
-        else:
-            self.violations[pod.uid] = violation
-        return violation
+        governance = self.governance(pod.namespace)
+        violations = judge(pod, self.nodes.get(pod.node), governance, self.approved, self._dedicating, self.settings)
+        if violations or pod.uid in self.findings:
+            workload = workload_of(pod.namespace, pod.name, pod.workload)
+            self.findings.put(pod.uid, workload, pod.name, violations)
+        return violations
 
     def stranded(self, pod: Pod) -> bool:
         """Whether a pod waits for nodes of a policy that does not govern it any more, and its controller would make it anew.

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from sovereign.api.conditions import Reason
-from sovereign.api.meta import LABEL_COMPONENT, LABEL_MODEL, approved_label
+from sovereign.api.meta import LABEL_MODEL, approved_label
 from sovereign.api.model import ModelSpec
 from sovereign.plan import names
 from sovereign.plan.children import child, labels
@@ -16,6 +16,7 @@ from sovereign.plan.inventory import Manifest, Settings, SovereignModel
 from sovereign.plan.network import import_policy
 from sovereign.plan.verdict import Verdict, first_failure
 
+COMPONENT: Final = "import"
 FILE_SYSTEM_GROUP: Final = 65532
 """Everything that mounts weights has this group: on local volumes pods with different groups cannot share a claim."""
 IMPORT_DEADLINE: Final = 7 * 24 * 3600
@@ -146,20 +147,20 @@ def _service_account(model: SovereignModel) -> Manifest:
         "ServiceAccount",
         names.importer(model.owner.name),
         model.owner,
-        component="import",
+        component=COMPONENT,
         extra_labels={LABEL_MODEL: model.owner.name},
         automountServiceAccountToken=False,
     )
 
 
 def _job(model: SovereignModel, governance: Governance, settings: Settings, identity: str) -> Manifest:
-    pod_labels = labels(model.owner, "import") | {LABEL_MODEL: model.owner.name, LABEL_COMPONENT: "import"}
+    pod_labels = labels(model.owner, COMPONENT) | {LABEL_MODEL: model.owner.name}
     return child(
         "batch/v1",
         "Job",
         names.import_job(model.owner.name, identity),
         model.owner,
-        component="import",
+        component=COMPONENT,
         extra_labels={LABEL_MODEL: model.owner.name},
         spec={
             "backoffLimit": 6,

@@ -1,7 +1,8 @@
 """The baseline of the Pod Security Standards in full, whatever a namespace's own label says, for each kind of container.
 
 Held to the newest version that is known (1.36), on older API servers too; stricter than it in one: no `procMount`, with a user namespace
-neither. Processes of a Windows host (hostProcess) have no rule: the API server itself lets them be only with hostNetwork. Source: k8s.io/pod-security-admission/policy.
+neither. Processes of a Windows host (hostProcess) have no rule: the API server itself lets them be only with hostNetwork.
+Source: k8s.io/pod-security-admission/policy.
 """
 
 from collections.abc import Iterator

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sovereign.api.meta import LABEL_MODEL, LABEL_POOL, RESERVED_LABELS
+from sovereign.plan import canary_requests
 from sovereign.plan.cel import Cel, any_of, code, quote, sentence, variable
 from sovereign.plan.child_rules import IDENTITY, MADE, same_labels
 from sovereign.plan.inventory import Policy, Settings
@@ -28,6 +29,9 @@ _WORKLOADS: Final = (
 )
 _SCALES: Final = (resources("apps", "v1", ["UPDATE"], ["deployments/scale", "replicasets/scale"]),)
 
+TOPOLOGY: Final = "topology.kubernetes.io/"
+"""The beginning of labels that the API server copies from a node to the pods that are bound to it."""
+
 _CREATED: Final = code("request.operation == 'CREATE'")
 _SAME_SPEC: Final = code("object.spec == oldObject.spec")
 _KEYS: Final = " and ".join((", ".join(RESERVED_LABELS[:-1]), RESERVED_LABELS[-1]))
@@ -36,6 +40,11 @@ _INSTEAD: Final = "make an InferencePool or a SovereignModel, and the operator m
 # A pod of a StatefulSet or a DaemonSet is not from a template that was judged: they keep old ones as ControllerRevisions.
 _CONTROLLED: Final = code(
     "object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false) && o.kind in ['ReplicaSet', 'Job'])"
+)
+# By another label a Service of the tenant's own would lead to it, and go on when it is where it must not be.
+_NO_NEW_LABELS: Final = code(
+    "object.metadata.?labels.orValue({}).all(k, "
+    "oldObject.metadata.?labels[?k] == optional.of(object.metadata.labels[k]))"
 )
 _SAME_OWNERS: Final = code(
     "object.metadata.?ownerReferences.orValue([]) == oldObject.metadata.?ownerReferences.orValue([])"
@@ -64,13 +73,13 @@ def reserved(labels: Cel) -> Cel:
 def reserved_rules(policy: Policy, settings: Settings) -> Iterator[Rules]:
     """The rules about pods with reserved labels, about what makes them, and about how many there are."""
     whose = f"policy {policy.name}: "
-    yield _pods(settings, whose)
+    yield _pods(policy, settings, whose)
     yield _bindings(whose)
-    yield _templates(settings, whose)
+    yield _templates(policy, settings, whose)
     yield _scale(settings, whose)
 
 
-def _pods(settings: Settings, whose: str) -> Rules:
+def _pods(policy: Policy, settings: Settings, whose: str) -> Rules:
     was = variable("reserved")
     made = by_controllers("job-controller", "replicaset-controller") & _CONTROLLED
     controllers = by_controllers("generic-garbage-collector", "job-controller", "replicaset-controller")
@@ -93,6 +102,11 @@ def _pods(settings: Settings, whose: str) -> Rules:
                 f"labels {', '.join(IDENTITY)} are the operator's alone, because the pod has weights",
             ),
             _kept(
+                ~was | _NO_NEW_LABELS,
+                whose,
+                "labels cannot become more, because the pod has weights and a Service could select it by them",
+            ),
+            _kept(
                 ~was | _SAME_OWNERS | controllers,
                 whose,
                 "ownerReferences are the cluster's alone, because the pod has weights",
@@ -108,6 +122,7 @@ def _pods(settings: Settings, whose: str) -> Rules:
             ("reserved", reserved(code("variables.before"))),
         ),
         (by_others(settings),),
+        canary=canary_requests.reserved_pod(policy),
     )
 
 
@@ -121,20 +136,22 @@ def _kept(condition: Cel, whose: str, what: str) -> Validation:
 
 
 def _bindings(whose: str) -> Rules:
-    """The labels of a Binding become the pod's."""
+    """The labels of a Binding become the pod's, whatever pod that is. The API server adds those of the node."""
+    of_the_node = code("object.metadata.?labels.orValue({})").every("k", code("k").starts_with(quote(TOPOLOGY)))
     return Rules(
         "bound-labels",
         _BINDINGS,
         (
             Validation(
-                ~reserved(code("object.metadata.?labels.orValue({})")),
-                f"{whose}the labels {_KEYS} mark pods with weights, which the operator alone makes; leave them out of the Binding",
+                of_the_node,
+                f"{whose}the labels of a Binding become the pod's, which may have weights; leave metadata.labels out",
             ),
         ),
+        canary=canary_requests.reserved_binding(),
     )
 
 
-def _templates(settings: Settings, whose: str) -> Rules:
+def _templates(policy: Policy, settings: Settings, whose: str) -> Rules:
     """What pods with weights are made from. What the deployment-controller makes is as the Deployment, which was judged."""
     marked = reserved(variable("labels")) | reserved(variable("before"))
     # `child_rules` are stricter about these, and know whose they are.
@@ -160,6 +177,7 @@ def _templates(settings: Settings, whose: str) -> Rules:
         ),
         _TEMPLATE_LABELS,
         (by_others(settings),),
+        canary=canary_requests.reserved_template(policy),
     )
 
 
@@ -185,4 +203,5 @@ def _scale(settings: Settings, whose: str) -> Rules:
             ),
         ),
         conditions=(by_others(settings), ("of-a-pool", ours)),
+        canary=canary_requests.reserved_scale(),
     )

@@ -27,7 +27,7 @@ _GRANTS: dict[str, Any] = {
         "dns": {"resolvers": ["10.0.0.53/32"]},
     }
 }
-_EVERYWHERE = ("-node-proxy", "-namespaces")
+_EVERYWHERE = ("-node-proxy", "-namespaces", "-volumes")
 """Ends of names of what is about more than governed namespaces."""
 _names = st.lists(st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,20}[a-z0-9])?", fullmatch=True), unique=True, max_size=20)
 

@@ -54,7 +54,10 @@ ON_CHILDREN: Final[tuple[Row, ...]] = (
     (
         meta.LABEL_COMPLIANT,
         OPERATOR,
-        "true on serving pods; the Service selects it. Taken off a pod in the wrong place: no more requests reach it.",
+        (
+            "true on serving pods; the Service selects it. Taken off a pod in the wrong place: no more requests reach it. "
+            "This label and the two above mark pods with weights: on pods and in pod templates nobody else writes them."
+        ),
     ),
 )
 COPIED: Final[tuple[Row, ...]] = tuple(
