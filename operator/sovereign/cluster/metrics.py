@@ -40,6 +40,11 @@ REQUESTS: Final = Counter(
     "rest_client_requests_total", "Requests to the API server.", ["method", "code"], registry=REGISTRY
 )
 LEADING: Final = Gauge("leader_election_master_status", "1 on the leader, 0 on standbys.", ["name"], registry=REGISTRY)
+TASKS: Final = Gauge(
+    "sovereign_asyncio_tasks",
+    "Tasks of the operator's event loop: more on the leader, and otherwise as many as before whenever it is quiet.",
+    registry=REGISTRY,
+)
 APPROVED_NODES: Final = Gauge(
     "sovereign_approved_nodes", "Nodes that a policy approves.", ["policy"], registry=REGISTRY
 )
