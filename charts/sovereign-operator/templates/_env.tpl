@@ -42,6 +42,10 @@
   value: {{ ternary "/etc/sovereign/evidence/key.pem" "" (not (empty .Values.evidence.signingKeySecret)) | quote }}
 - name: SOVEREIGN_OWN_PULL_SECRETS
   value: {{ include "sovereign.pullSecretNames" . | quote }}
+- name: SOVEREIGN_CANARY_SERVICE_ACCOUNT
+  value: {{ ternary (include "sovereign.canary" .) "" .Values.canaries.enabled | quote }}
+- name: SOVEREIGN_CANARY_INTERVAL
+  value: {{ .Values.canaries.interval | quote }}
 - name: SOVEREIGN_LOG_FORMAT
   value: {{ .Values.log.format }}
 - name: SOVEREIGN_LOG_LEVEL

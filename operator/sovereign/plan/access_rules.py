@@ -9,6 +9,7 @@ not pass through the API server.
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from sovereign.plan import canary_requests
 from sovereign.plan.cel import Cel, code, quote, sentence, strings
 from sovereign.plan.inventory import Policy
 from sovereign.plan.rules import Rules, Validation, resources
@@ -75,7 +76,8 @@ def access_rules(policy: Policy) -> Iterator[Rules]:
     )
     denied = [way for way, permission in ways if permission == "Deny"]
     if denied:
-        yield Rules("access", tuple(way.resources for way in denied), tuple(_closed(way, whose) for way in denied))
+        closed, canary = tuple(_closed(way, whose) for way in denied), canary_requests.way_in(policy)
+        yield Rules("access", tuple(way.resources for way in denied), closed, canary=canary)
     if access.service_account_tokens == "Deny":
         yield _tokens(whose)
     if access.exec == "Deny":
@@ -102,6 +104,7 @@ def _tokens(whose: str) -> Rules:
                 f"{whose}Secrets of type {_TOKEN_SECRET} hold a token that does not expire, and are denied; {advice}",
             ),
         ),
+        canary=canary_requests.nothing,
     )
 
 
@@ -123,4 +126,5 @@ def _node_proxy(whose: str) -> Rules:
             ),
         ),
         everywhere=True,
+        canary=canary_requests.node_proxy(),
     )

@@ -6,11 +6,14 @@ variables; an object holds 1.5 MB, so many names are cut over several policies (
 judges its own part of all possible names.
 """
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from sovereign.api.meta import approved_label
+from sovereign.plan import canary_requests
+from sovereign.plan.canaries import PREFIX
 from sovereign.plan.cel import Cel, any_of, code, integer, quote, sentence, strings, variable
 from sovereign.plan.inventory import Policy
 from sovereign.plan.rules import Rules, Validation, resources
@@ -37,6 +40,8 @@ class Shard:
     count: int
     lists: tuple[tuple[str, Cel], ...]
     """The names, as variables that each fit into one expression."""
+    example: str
+    """The first of the names; empty: there is none."""
 
     @property
     def suffix(self) -> str:
@@ -46,6 +51,12 @@ class Shard:
         no name is ever without a judge.
         """
         return "" if self.count == 1 else f"-{self.index + 1}of{self.count}"
+
+    @property
+    def unapproved(self) -> str:
+        """The name of a node that it judges and that nobody approves, because there is none."""
+        candidates = (f"{PREFIX}{number}" for number in itertools.count())
+        return next(name for name in candidates if shard_of(name, self.count) == self.index)
 
     @property
     def listed(self) -> Cel:
@@ -91,7 +102,7 @@ def shards(approved: Collection[str]) -> Iterator[Shard]:
     for index in range(count):
         names = sorted(name for name in approved if count == 1 or shard_of(name, count) == index)
         lists = tuple((f"nodes{place}", strings(chunk)) for place, chunk in enumerate(_chunks(names)))
-        yield Shard(index, count, lists)
+        yield Shard(index, count, lists, next(iter(names), ""))
 
 
 def approval_rules(policy: Policy, shards: Iterable[Shard]) -> Iterator[Rules]:
@@ -120,7 +131,8 @@ def _binding(policy: Policy, shard: Shard) -> Rules:
         sentence(f"{whose}node ", variable("node"), advice),
     )
     variables = shard.names(code("object.target.?name.orValue('')"), judged=True)
-    return Rules(f"binding{shard.suffix}", (BINDINGS,), (node_only, approved), variables)
+    canary = canary_requests.binding(shard.unapproved)
+    return Rules(f"binding{shard.suffix}", (BINDINGS,), (node_only, approved), variables, canary=canary)
 
 
 def _node_name(policy: Policy, shard: Shard) -> Rules:
@@ -136,7 +148,8 @@ def _node_name(policy: Policy, shard: Shard) -> Rules:
         sentence(f"{whose}node ", variable("node"), advice),
     )
     variables = shard.names(code("object.spec.?nodeName.orValue('')"), judged=True)
-    return Rules(f"nodename{shard.suffix}", (PODS,), (approved,), variables)
+    canary = canary_requests.node_name(policy, shard.unapproved)
+    return Rules(f"nodename{shard.suffix}", (PODS,), (approved,), variables, canary=canary)
 
 
 def _shard_expression(count: int) -> Cel:

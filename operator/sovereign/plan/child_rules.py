@@ -14,6 +14,7 @@ from sovereign.api.meta import (
     MANAGED_BY,
     RESERVED_LABELS,
 )
+from sovereign.plan import canary_requests
 from sovereign.plan.cel import Cel, all_of, choose, code, quote, sentence, variable
 from sovereign.plan.inventory import Policy, Settings
 from sovereign.plan.rules import Rules, Validation, by_controllers, by_others, resources
@@ -71,6 +72,7 @@ def child_rules(policy: Policy, settings: Settings) -> Rules:
         ),
         (("owners", _OWNERS),),
         (by_others(settings), ("made-by-the-operator", MADE)),
+        canary=canary_requests.child_relabelled(policy),
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from sovereign.plan import canary_requests
 from sovereign.plan.cel import Cel, code, sentence, strings
 from sovereign.plan.inventory import Policy
 from sovereign.plan.rules import Rules, Validation, by_controllers, resources
@@ -43,7 +44,7 @@ def claim_rules(policy: Policy) -> Rules:
     classes = policy.spec.storage.storage_classes
     if classes:
         validations.insert(0, _allowed_class(whose, classes))
-    return Rules("storage", (_CLAIMS,), tuple(validations))
+    return Rules("storage", (_CLAIMS,), tuple(validations), canary=canary_requests.claim(policy))
 
 
 def _allowed_class(whose: str, classes: list[str]) -> Validation:

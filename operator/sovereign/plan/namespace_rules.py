@@ -8,6 +8,7 @@ Source: ``namespaceStatusStrategy`` and ``namespaceFinalizeStrategy`` of the API
 
 from typing import Final
 
+from sovereign.plan import canary_requests
 from sovereign.plan.cel import code, variable
 from sovereign.plan.inventory import Policy, Settings
 from sovereign.plan.rules import Rules, Validation, resources
@@ -58,4 +59,7 @@ def namespace_rules(policy: Policy, settings: Settings) -> Rules:
         ),
     )
     variables = (*_VARIABLES, ("governed", governed_before), ("stays", governed_after))
-    return Rules("namespaces", (_NAMESPACES,), validations, variables, (_LABELS_CHANGE,), everywhere=True)
+    canary = canary_requests.namespace_relaxed()
+    return Rules(
+        "namespaces", (_NAMESPACES,), validations, variables, (_LABELS_CHANGE,), everywhere=True, canary=canary
+    )

@@ -9,12 +9,11 @@ addresses and no leading zeros, both of which the API server stores.
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_network
 from typing import Final, NamedTuple
 
 from sovereign.api.meta import LABEL_MODEL
 from sovereign.api.schema import CIDR_MESSAGE
-from sovereign.plan import grants, names
+from sovereign.plan import canary_requests, grants, names
 from sovereign.plan.cel import Cel, all_of, any_of, choose, code, integers, quote, sentence, strings, variable
 from sovereign.plan.grants import Network
 from sovereign.plan.inventory import Policy, Settings
@@ -24,7 +23,6 @@ _GROUP: Final = ("networking.k8s.io", "v1")
 _POLICIES: Final = resources(*_GROUP, ["CREATE", "UPDATE"], ["networkpolicies"])
 _DENIES: Final = resources(*_GROUP, ["CREATE", "UPDATE", "DELETE"], ["networkpolicies"])
 
-_DNS_PORT: Final = 53
 _GRANTS_SHOWN: Final = 3
 
 _NAME: Final = code("object.metadata.?name.orValue('')")
@@ -72,7 +70,8 @@ def network_rules(policy: Policy, settings: Settings) -> Iterator[Rules]:
     """The rules about everybody's NetworkPolicies, and about the default-deny."""
     whose = f"policy {policy.name}: "
     validations = (*_egress(policy, whose), _ingress(whose))
-    yield Rules("network", (_POLICIES,), validations, _VARIABLES, (by_others(settings), SPEC_CHANGES))
+    conditions = (by_others(settings), SPEC_CHANGES)
+    yield Rules("network", (_POLICIES,), validations, _VARIABLES, conditions, canary=canary_requests.open_network())
     yield _default_deny(policy, settings, whose)
 
 
@@ -82,10 +81,9 @@ def openings(policy: Policy) -> tuple[Opening, ...]:
     Grants that add up to everything, of which the policy is told, open nothing.
     """
     network = policy.spec.network
-    resolvers = grants.collapse(ip_network(cidr) for cidr in network.dns.resolvers)
     every = [
-        *(Opening(*grant, ("TCP",)) for grant in grants.of(network.egress) if grant.network.prefixlen),
-        *(Opening(resolver, (_DNS_PORT,), ("TCP", "UDP")) for resolver in resolvers),
+        *(Opening(*grant, ("TCP",)) for grant in grants.bounded(grants.of(network.egress))),
+        *(Opening(*grant, ("TCP", "UDP")) for grant in grants.bounded(grants.dns(network.dns))),
     ]
     return tuple(opening for opening in every if grants.ip_block(opening.network) is not None)
 
@@ -293,6 +291,7 @@ def _default_deny(policy: Policy, settings: Settings, whose: str) -> Rules:
                 ),
             ),
         ),
+        canary=canary_requests.default_deny(policy),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sovereign.api.meta import FACT_DOMAIN, FACT_IDENTITY, approved_label
+from sovereign.plan import canary_requests
 from sovereign.plan.approval import Shard
 from sovereign.plan.cel import Cel, code, quote, sentence, strings, variable
 from sovereign.plan.inventory import Policy, Settings, Subjects
@@ -56,7 +57,8 @@ def _created(whose: str, shard: Shard) -> Rules:
         f"{whose}a node of this name{advice}",
         sentence(f"{whose}node ", variable("node"), advice),
     )
-    return Rules(f"nodecreate{shard.suffix}", (_CREATED,), (untaken,), shard.names(code("object.metadata.name")))
+    names, canary = shard.names(code("object.metadata.name")), canary_requests.node_created(shard.example)
+    return Rules(f"nodecreate{shard.suffix}", (_CREATED,), (untaken,), names, canary=canary)
 
 
 def _facts(policy: Policy, whose: str, settings: Settings) -> Rules:
@@ -81,7 +83,8 @@ def _facts(policy: Policy, whose: str, settings: Settings) -> Rules:
         f"{whose}the label by which approval is kept{kept}",
         sentence(f"{whose}label ", _CHANGED.where("k", own).joined(", "), kept),
     )
-    return Rules("nodefacts", _WRITTEN, (by_writers, by_operator), _VARIABLES, (by_others(settings), _LABELS_CHANGE))
+    conditions, canary = (by_others(settings), _LABELS_CHANGE), canary_requests.node_labelled(policy)
+    return Rules("nodefacts", _WRITTEN, (by_writers, by_operator), _VARIABLES, conditions, canary=canary)
 
 
 def _writer(writers: Subjects) -> Cel:

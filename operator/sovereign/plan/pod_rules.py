@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from sovereign.plan import images, names
+from sovereign.plan import canary_requests, images, names
 from sovereign.plan.cel import Cel, any_of, code, name, quote, sentence, strings, variable
 from sovereign.plan.inventory import Policy
 from sovereign.plan.pod_baseline import baseline
@@ -53,7 +53,7 @@ def pod_rules(policy: Policy) -> Rules:
     """The rules about a pod's reach into the host, its name resolution, the weights it mounts, and its images."""
     whose = f"policy {policy.name}: "
     validations = (*any_policy(whose), *_image_rules(policy, whose))
-    return Rules("pods", _PODS, validations, _VARIABLES, (SPEC_CHANGES,))
+    return Rules("pods", _PODS, validations, _VARIABLES, (SPEC_CHANGES,), canary=canary_requests.image(policy))
 
 
 def any_policy(whose: str) -> Iterator[Validation]:
@@ -163,7 +163,7 @@ def _image_rules(policy: Policy, whose: str) -> Iterator[Validation]:
     registries = sorted(policy.spec.images.registries)
     example = f"{registries[0] if registries else 'registry.example.eu/ai'}/name@sha256:<digest>"
     yield _each_image(
-        _IMAGE.matches(images.REFERENCE),
+        images.in_full(_IMAGE),
         whose,
         f"not written in full; name registry, path and digest, for example {example}",
     )

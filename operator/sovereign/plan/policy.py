@@ -7,7 +7,8 @@ from typing import Final
 from sovereign.api.conditions import Reason
 from sovereign.api.meta import approved_label
 from sovereign.plan import approval, grants, identity, jurisdictions, placement
-from sovereign.plan.admission import admission_objects
+from sovereign.plan.admission import Admission, compile_policy
+from sovereign.plan.canaries import Trial
 from sovereign.plan.governance import Governance, disjoint, govern
 from sovereign.plan.inventory import Manifest, Node, Policy, Settings
 from sovereign.plan.network import default_deny
@@ -30,6 +31,8 @@ class PolicyPlan:
     """The governed namespaces, sorted."""
     admission: tuple[Manifest, ...]
     """The admission objects; empty when `complete` is false."""
+    trials: tuple[tuple[str, Trial], ...]
+    """How each of them that decides is tried, by its name; none in Audit, and when `complete` is false."""
     network: tuple[Manifest, ...]
     """The NetworkPolicy that closes each governed namespace; none in Audit."""
     node_label: str
@@ -65,12 +68,14 @@ def plan_policy(
     label = approved_label(policy.name)
     fits = approval.fits(approved)
     enforced = policy.spec.enforcement == "Enforce"
+    admission = compile_policy(policy, approved, settings) if fits else Admission()
     return PolicyPlan(
         approved=approved,
         rejections=tuple(rejections),
         jurisdictions=jurisdictions.expand(policy.spec.placement.jurisdictions),
         namespaces=tuple(governed),
-        admission=admission_objects(policy, approved, settings) if fits else (),
+        admission=admission.objects,
+        trials=admission.trials,
         network=tuple(default_deny(name, policy) for name in governed) if enforced else (),
         node_label=label,
         to_label=tuple(n.name for n in all_nodes if n.name in approved and n.labels.get(label) != "true"),
@@ -122,9 +127,16 @@ def _invalid(policy: Policy) -> Iterator[Verdict]:
     if not known.ok:
         yield known
     network = policy.spec.network
-    for field, granted in (("egress", network.egress), ("importEgress", network.import_egress)):
-        if grants.everywhere(grants.of(granted)):
-            message = f"network.{field} adds up to the whole internet; name the networks that are needed"
+    stated = {
+        "egress": grants.of(network.egress),
+        "importEgress": grants.of(network.import_egress),
+        "dns.resolvers": grants.dns(network.dns),
+    }
+    for field, granted in stated.items():
+        if grants.everywhere(granted):
+            message = (
+                f"network.{field} adds up to the whole internet, and opens nothing; name the networks that are needed"
+            )
             yield Verdict(False, f"network.{field}", Reason.INVALID_SPEC, message)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sovereign.api.meta import LABEL_MODEL, LABEL_POOL, RESERVED_LABELS
+from sovereign.plan import canary_requests
 from sovereign.plan.cel import Cel, any_of, code, quote, sentence, variable
 from sovereign.plan.child_rules import IDENTITY, MADE, same_labels
 from sovereign.plan.inventory import Policy, Settings
@@ -72,13 +73,13 @@ def reserved(labels: Cel) -> Cel:
 def reserved_rules(policy: Policy, settings: Settings) -> Iterator[Rules]:
     """The rules about pods with reserved labels, about what makes them, and about how many there are."""
     whose = f"policy {policy.name}: "
-    yield _pods(settings, whose)
+    yield _pods(policy, settings, whose)
     yield _bindings(whose)
-    yield _templates(settings, whose)
+    yield _templates(policy, settings, whose)
     yield _scale(settings, whose)
 
 
-def _pods(settings: Settings, whose: str) -> Rules:
+def _pods(policy: Policy, settings: Settings, whose: str) -> Rules:
     was = variable("reserved")
     made = by_controllers("job-controller", "replicaset-controller") & _CONTROLLED
     controllers = by_controllers("generic-garbage-collector", "job-controller", "replicaset-controller")
@@ -121,6 +122,7 @@ def _pods(settings: Settings, whose: str) -> Rules:
             ("reserved", reserved(code("variables.before"))),
         ),
         (by_others(settings),),
+        canary=canary_requests.reserved_pod(policy),
     )
 
 
@@ -145,10 +147,11 @@ def _bindings(whose: str) -> Rules:
                 f"{whose}the labels of a Binding become the pod's, which may have weights; leave metadata.labels out",
             ),
         ),
+        canary=canary_requests.reserved_binding(),
     )
 
 
-def _templates(settings: Settings, whose: str) -> Rules:
+def _templates(policy: Policy, settings: Settings, whose: str) -> Rules:
     """What pods with weights are made from. What the deployment-controller makes is as the Deployment, which was judged."""
     marked = reserved(variable("labels")) | reserved(variable("before"))
     # `child_rules` are stricter about these, and know whose they are.
@@ -174,6 +177,7 @@ def _templates(settings: Settings, whose: str) -> Rules:
         ),
         _TEMPLATE_LABELS,
         (by_others(settings),),
+        canary=canary_requests.reserved_template(policy),
     )
 
 
@@ -199,4 +203,5 @@ def _scale(settings: Settings, whose: str) -> Rules:
             ),
         ),
         conditions=(by_others(settings), ("of-a-pool", ours)),
+        canary=canary_requests.reserved_scale(),
     )

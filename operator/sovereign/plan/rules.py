@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
+from sovereign.plan.canaries import Trial
 from sovereign.plan.cel import Cel, code, quote, strings
 from sovereign.plan.inventory import Settings
 
@@ -46,6 +47,8 @@ class Rules:
     """What must hold for the rules to be asked at all."""
     everywhere: bool = False
     """Whether they are asked in all namespaces, and not in the governed ones alone. Objects without a namespace always are."""
+    canary: Trial | None = None
+    """How it is tried whether they are in force. Only None where nothing can be, which `tests/plan/policy` has to know."""
 
 
 def resources(group: str, version: str, operations: Sequence[str], names: Sequence[str]) -> dict[str, Any]:

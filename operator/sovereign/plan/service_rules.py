@@ -19,7 +19,7 @@ from sovereign.api.meta import (
     LABEL_POOL,
     MANAGED_BY,
 )
-from sovereign.plan import deployment, model
+from sovereign.plan import canary_requests, deployment, model
 from sovereign.plan.cel import Cel, all_of, any_of, code, quote, sentence, strings, variable
 from sovereign.plan.children import PRODUCT
 from sovereign.plan.inventory import Policy, Settings
@@ -86,7 +86,8 @@ def service_rules(policy: Policy, settings: Settings) -> Iterator[Rules]:
     whose = f"policy {policy.name}: "
     services = tuple(_services(policy, whose))
     conditions = (by_others(settings), _BESIDES_THE_API_SERVER, SPEC_CHANGES)
-    yield Rules("services", (_SERVICES,), services, _SERVICE_VARIABLES, conditions)
+    canary = canary_requests.service()
+    yield Rules("services", (_SERVICES,), services, _SERVICE_VARIABLES, conditions, canary=canary)
     yield _endpoints(whose)
     yield _no_routes(whose) if policy.spec.network.routes == "Deny" else _routes(whose)
 
@@ -165,6 +166,7 @@ def _endpoints(whose: str) -> Rules:
             _BESIDES_THE_API_SERVER,
             ("leads-elsewhere", code("request.operation == 'CREATE'") | ~same),
         ),
+        canary=canary_requests.endpoints(),
     )
 
 
@@ -177,7 +179,8 @@ _SPEC_CHANGES: Final = ("spec-changes", code("request.operation == 'CREATE' || o
 def _no_routes(whose: str) -> Rules:
     wrong = "opens a way in from outside of the cluster, which the policy does not; leave it out, or have network.routes allow it"
     validation = Validation(code("false"), f"{whose}it {wrong}", sentence(whose, _KIND, " ", _NAME, f" {wrong}"))
-    return Rules("routes", (_INGRESSES, _GATEWAYS), (validation,), conditions=(_SPEC_CHANGES,))
+    canary = canary_requests.route(allowed=False)
+    return Rules("routes", (_INGRESSES, _GATEWAYS), (validation,), conditions=(_SPEC_CHANGES,), canary=canary)
 
 
 def _routes(whose: str) -> Rules:
@@ -198,7 +201,8 @@ def _routes(whose: str) -> Rules:
         f"{whose}the route {wrong}",
         sentence(whose, _KIND, " ", _NAME, f" {wrong}"),
     )
-    return Rules("routes", (_GATEWAYS,), (validation,), conditions=(_SPEC_CHANGES,))
+    canary = canary_requests.route(allowed=True)
+    return Rules("routes", (_GATEWAYS,), (validation,), conditions=(_SPEC_CHANGES,), canary=canary)
 
 
 def _here(reference: Cel) -> Cel:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from sovereign.api.meta import GROUP, VERSION
+from sovereign.plan import canary_requests
 from sovereign.plan.cel import code, quote, sentence
 from sovereign.plan.inventory import Policy, Settings
 from sovereign.plan.rules import Rules, Validation, by_others, resources
@@ -23,7 +24,8 @@ def status_rules(policy: Policy, settings: Settings) -> Rules:
         f"{whose}the status {wrong}",
         sentence(f"{whose}the status of ", code("request.kind.kind"), " ", code("request.name"), f" {wrong}"),
     )
-    return Rules("status", (_STATUS,), (refused,), conditions=(by_others(settings), ("own", own)))
+    conditions, canary = (by_others(settings), ("own", own)), canary_requests.status(policy)
+    return Rules("status", (_STATUS,), (refused,), conditions=conditions, canary=canary)
 
 
 __all__ = ["status_rules"]

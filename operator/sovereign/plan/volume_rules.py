@@ -9,6 +9,7 @@ Sources: the API reference of PersistentVolume, whose source the API server itse
 from collections.abc import Iterator
 from typing import Any, Final
 
+from sovereign.plan import canary_requests
 from sovereign.plan.cel import Cel, code, sentence, strings
 from sovereign.plan.inventory import Policy, Settings
 from sovereign.plan.rules import Rules, Validation, by_controllers, resources
@@ -50,7 +51,8 @@ def _snapshots(whose: str, classes: list[str]) -> Rules:
         sentence(whose, code("request.kind.kind"), " ", _NAME, f" {wrong}"),
     )
     changes = code("request.operation == 'CREATE' || object.?spec != oldObject.?spec")
-    return Rules("snapshots", (_SNAPSHOTS,), (allowed,), conditions=(("spec-changes", changes),))
+    canary = canary_requests.snapshot()
+    return Rules("snapshots", (_SNAPSHOTS,), (allowed,), conditions=(("spec-changes", changes),), canary=canary)
 
 
 def _volumes(whose: str, classes: list[str], settings: Settings) -> Rules:
@@ -81,7 +83,8 @@ def _volumes(whose: str, classes: list[str], settings: Settings) -> Rules:
             "which no other claim must get; leave spec.claimRef, or delete the volume and make one with another name for it",
         ),
     )
-    return Rules("volumes", (_VOLUMES,), validations, conditions=tuple(conditions), everywhere=True)
+    canary = canary_requests.nothing
+    return Rules("volumes", (_VOLUMES,), validations, conditions=tuple(conditions), everywhere=True, canary=canary)
 
 
 def _volume(condition: Cel, whose: str, wrong: str) -> Validation:
