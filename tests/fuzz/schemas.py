@@ -75,7 +75,7 @@ def fields(path: Path) -> list[str]:
 # --- at random ----------------------------------------------------------------------------------------
 
 
-def objects(schema: Schema, name: str = "") -> st.SearchStrategy[Any]:
+def objects(schema: Schema) -> st.SearchStrategy[Any]:
     """Values that keep the rules of each single field; those about several fields may be broken."""
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
@@ -124,9 +124,26 @@ def _maps(schema: Schema) -> st.SearchStrategy[Any]:
         return st.dictionaries(
             keys, objects(schema["additionalProperties"]), max_size=min(schema.get("maxProperties", 2), 2)
         )
-    properties = {name: objects(below, name) for name, below in schema.get("properties", {}).items()}
+    if "matchExpressions" in schema.get("properties", {}):
+        return _selectors(schema["properties"])
+    properties = {name: objects(below) for name, below in schema.get("properties", {}).items()}
     needed = {name: properties.pop(name) for name in schema.get("required", [])}
     return st.fixed_dictionaries(needed, optional=properties)
+
+
+def _selectors(properties: Schema) -> st.SearchStrategy[Any]:
+    """Label selectors that say something, with values just where the operator takes some."""
+    one = properties["matchExpressions"]["items"]["properties"]
+    key, values = objects(one["key"]), st.lists(objects(one["values"]["items"]), min_size=1, max_size=3)
+    with_values = st.fixed_dictionaries({"key": key, "operator": st.sampled_from(["In", "NotIn"]), "values": values})
+    without = st.fixed_dictionaries({"key": key, "operator": st.sampled_from(["Exists", "DoesNotExist"])})
+    expressions = st.lists(with_values | without, min_size=1, max_size=3)
+    labels = objects(properties["matchLabels"]).filter(bool)
+    return st.one_of(
+        st.fixed_dictionaries({"matchLabels": labels}),
+        st.fixed_dictionaries({"matchExpressions": expressions}),
+        st.fixed_dictionaries({"matchLabels": labels, "matchExpressions": expressions}),
+    )
 
 
 def _lists(schema: Schema) -> st.SearchStrategy[Any]:

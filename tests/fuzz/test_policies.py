@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 _LONG = settings.default.max_examples > 1000
 _ON_A_SERVER = settings(
-    max_examples=400 if _LONG else 12,
+    max_examples=400 if _LONG else 25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )

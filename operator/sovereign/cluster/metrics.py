@@ -40,6 +40,11 @@ REQUESTS: Final = Counter(
     "rest_client_requests_total", "Requests to the API server.", ["method", "code"], registry=REGISTRY
 )
 LEADING: Final = Gauge("leader_election_master_status", "1 on the leader, 0 on standbys.", ["name"], registry=REGISTRY)
+TASKS: Final = Gauge(
+    "sovereign_asyncio_tasks",
+    "Tasks of the operator's event loop: more on the leader, and otherwise as many as before whenever it is quiet.",
+    registry=REGISTRY,
+)
 APPROVED_NODES: Final = Gauge(
     "sovereign_approved_nodes", "Nodes that a policy approves.", ["policy"], registry=REGISTRY
 )
@@ -76,6 +81,13 @@ REPAIRS: Final = Counter(
 )
 DRIFT: Final = Counter(
     "sovereign_drift_repairs_total", "Children that were put back, by kind.", ["kind"], registry=REGISTRY
+)
+CANARY_RULES: Final = Gauge(
+    "sovereign_canary_rules",
+    "Rules of a policy by what their last canary has shown: refused, accepted, elsewhere, unanswered, untried (there is nothing "
+    "to try them on).",
+    ["policy", "outcome"],
+    registry=REGISTRY,
 )
 CANARIES: Final = Counter(
     "sovereign_canaries_total",

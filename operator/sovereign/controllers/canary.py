@@ -6,6 +6,7 @@ until it knows better.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -19,7 +20,7 @@ from sovereign.api.conditions import Reason
 from sovereign.cluster.account import Account
 from sovereign.cluster.client import ApiError
 from sovereign.cluster.events import Subject
-from sovereign.cluster.metrics import CANARIES
+from sovereign.cluster.metrics import CANARIES, CANARY_RULES
 from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.context import Context
 from sovereign.controllers.store import POLICY, POOL, Object
@@ -97,7 +98,10 @@ class Canaries:
 
     def forget(self, policy: str) -> None:
         """Try a policy no more."""
-        self._policies.pop(policy, None)
+        if self._policies.pop(policy, None) is not None:
+            for outcome in Outcome:
+                with contextlib.suppress(KeyError):
+                    CANARY_RULES.remove(policy, outcome.value)
 
     def _objects(self, policy: str) -> tuple[tuple[str, str, int], ...]:
         caches, children = self._context.caches, self._context.store.children.get(Key(POLICY, "", policy), ())
@@ -150,8 +154,12 @@ class Canaries:
             self._context.queue.add(key)  # whatever has to be put back is tried again now, and not after its back-off
         if proof == watched.proof:
             return
-        enforced, reason, message = proof.enforced()
-        logger.log(logging.INFO if enforced else logging.WARNING, "Policy %s: %s: %s", key.name, reason, message)
+        enforced, reason, _ = proof.enforced()
+        logger.log(
+            logging.INFO if enforced else logging.WARNING, "Policy %s: %s: %s", key.name, reason, proof.summary()
+        )
+        for outcome in Outcome:
+            CANARY_RULES.labels(key.name, outcome.value).set(len(getattr(proof, outcome.value)))
         watched.proof = proof
         self._context.queue.add(key)
 

@@ -38,25 +38,23 @@ async def bring_about(
             return await apply.apply(context.client, context.caches, manifest)
 
     failure: Verdict | None = None
-    written: list[apply.Written] = []
     for wave in _waves(desired):
         results = await asyncio.gather(*(one(manifest) for manifest in wave), return_exceptions=True)
-        written += [result for result in results if isinstance(result, apply.Written)]
+        for result in results:
+            if isinstance(result, apply.Written) and result.drifted:
+                _tell_drift(context, item, result)
         failure = _failure(wave, results)
         if failure is not None:
             break
     else:
         await _prune(context, item.key, desired, keep)
-    for result in written:
-        if result.drifted:
-            DRIFT.labels(result.kind).inc()
-            context.tell(
-                item,
-                "Warning",
-                Reason.DRIFT_REPAIRED,
-                f"{result.kind} {result.name} was changed by somebody else and has been put back",
-            )
     return failure
+
+
+def _tell_drift(context: Context, item: Object, written: apply.Written) -> None:
+    DRIFT.labels(written.kind).inc()
+    message = f"{written.kind} {written.name} was changed by somebody else and has been put back"
+    context.tell(item, "Warning", Reason.DRIFT_REPAIRED, message)
 
 
 def _waves(desired: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:

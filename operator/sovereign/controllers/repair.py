@@ -14,7 +14,7 @@ from sovereign.controllers import stopping
 from sovereign.controllers.context import Context, Later, Outcome
 from sovereign.controllers.removal import Refused, Removal, guarded
 from sovereign.controllers.repair_report import RepairReport
-from sovereign.controllers.store import POD
+from sovereign.controllers.store import POD, POLICY
 from sovereign.controllers.turns import Turns
 from sovereign.plan.inventory import Node
 from sovereign.residency import ending
@@ -257,7 +257,9 @@ class PodRepair:
             if error.not_found:
                 return False
             raise
-        self._context.store.put_node(Node.from_manifest(manifest))
+        # The node's own event will show nothing new: the policies that approve it hear of it here.
+        for policy in self._context.store.put_node(Node.from_manifest(manifest)) or ():
+            self._context.queue.add(Key(POLICY, "", policy))
         return True
 
     async def _restore(self, pod: Pod) -> Outcome:

@@ -96,33 +96,32 @@ class Proof:
         )
 
     def enforced(self) -> tuple[bool | None, Reason, str]:
-        """Status, reason and message of ``Enforced``. A message is the same as long as the same rules stand the same."""
+        """Status, reason and message of ``Enforced``. While all is well it says no numbers, which change as pools come and go."""
         if self.accepted:
             what = f"the API server accepted what {_listed(self.accepted)} must refuse"
             return False, Reason.CANARY_ACCEPTED, f"{what}; look at this object and its binding: {_REPAIR}"
         if self.unanswered:
             why = f"the API server did not say whether {_listed(self.unanswered)} refuses: {self.problem}"
             return None, Reason.CANARY_UNANSWERED, why
-        unproven = self._unproven()
         if not self.refused:
             return (
                 None,
                 Reason.CANARY_UNANSWERED,
-                f"the admission objects are in place, and nothing shows that they refuse{unproven}",
+                "the admission objects are in place, and nothing could be tried that shows it",
             )
-        total = len(self.refused) + len(self.elsewhere) + len(self.untried)
-        return (
-            True,
-            Reason.ENFORCED,
-            f"the admission objects are in place, and {len(self.refused)} of {total} were seen to refuse{unproven}",
-        )
+        return True, Reason.ENFORCED, "the admission objects are in place, and what could be tried was refused"
 
-    def _unproven(self) -> str:
-        elsewhere = (
-            f"; something else refused first what {_listed(self.elsewhere)} must refuse" if self.elsewhere else ""
-        )
-        untried = f"; there is nothing now to try {_listed(self.untried)} on" if self.untried else ""
-        return elsewhere + untried
+    def summary(self) -> str:
+        """How many rules were seen to refuse, and which were not."""
+        total = sum(map(len, (self.refused, self.elsewhere, self.accepted, self.unanswered, self.untried)))
+        parts = [
+            f"{len(self.refused)} of {total} refused",
+            f"accepted: {_listed(self.accepted)}" if self.accepted else "",
+            f"no answer about {_listed(self.unanswered)}: {self.problem}" if self.unanswered else "",
+            f"something else refused first what {_listed(self.elsewhere)} must refuse" if self.elsewhere else "",
+            f"there is nothing now to try {_listed(self.untried)} on" if self.untried else "",
+        ]
+        return "; ".join(filter(None, parts))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -130,7 +130,7 @@ def test_what_could_not_be_proven_is_said() -> None:
     found = Proof.of({"a": Finding(Outcome.REFUSED), "b": Finding(Outcome.UNTRIED), "c": Finding(Outcome.ELSEWHERE)})
     status, reason, message = found.enforced()
     assert (status, reason) == (True, Reason.ENFORCED)
-    assert message == (
-        "the admission objects are in place, and 1 of 3 were seen to refuse; something else refused first what c must "
-        "refuse; there is nothing now to try b on"
+    assert message == "the admission objects are in place, and what could be tried was refused"
+    assert found.summary() == (
+        "1 of 3 refused; something else refused first what c must refuse; there is nothing now to try b on"
     )
