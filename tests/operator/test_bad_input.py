@@ -17,7 +17,7 @@ from tests.integration.api import Api
 from tests.integration.crd_examples import BASE
 from tests.operator.lab import FACTS, Lab, Manifest, Process, wait_for
 
-_WANTED = {"SovereigntyPolicy": 12, "SovereignModel": 80, "InferencePool": 120, "InferenceRuntime": 20}
+_WANTED = {"SovereigntyPolicy": 4, "SovereignModel": 60, "InferencePool": 100, "InferenceRuntime": 10}
 """How many of each kind; a policy costs some twenty admission objects."""
 _STATUSES: tuple[Manifest, ...] = (
     {"sizing": {"gpus": 2**53, "weightsBytes": 2**53}},
