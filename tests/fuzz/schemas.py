@@ -114,16 +114,14 @@ def _pattern(rule: str) -> str | None:
     return (matched[1] or matched[2]).replace("\\'", "'").replace("\\\\", "\\")
 
 
-def _maps(schema: Schema) -> st.SearchStrategy[Any]:
+def _maps(schema: Schema, *, least: int = 0) -> st.SearchStrategy[Any]:
     if "additionalProperties" in schema:
         rules = [rule["rule"] for rule in schema.get("x-kubernetes-validations", [])]
         patterns = [matched[1].replace("\\\\", "\\") for rule in rules if (matched := _ALL_KEYS.match(rule))]
         keys = st.from_regex(patterns[0] if patterns else "[a-z]{1,9}", fullmatch=True).filter(
             lambda key: len(key) < 300
         )
-        return st.dictionaries(
-            keys, objects(schema["additionalProperties"]), max_size=min(schema.get("maxProperties", 2), 2)
-        )
+        return st.dictionaries(keys, objects(schema["additionalProperties"]), min_size=least, max_size=2)
     if "matchExpressions" in schema.get("properties", {}):
         return _selectors(schema["properties"])
     properties = {name: objects(below) for name, below in schema.get("properties", {}).items()}
@@ -138,7 +136,7 @@ def _selectors(properties: Schema) -> st.SearchStrategy[Any]:
     with_values = st.fixed_dictionaries({"key": key, "operator": st.sampled_from(["In", "NotIn"]), "values": values})
     without = st.fixed_dictionaries({"key": key, "operator": st.sampled_from(["Exists", "DoesNotExist"])})
     expressions = st.lists(with_values | without, min_size=1, max_size=3)
-    labels = objects(properties["matchLabels"]).filter(bool)
+    labels = _maps(properties["matchLabels"], least=1)
     return st.one_of(
         st.fixed_dictionaries({"matchLabels": labels}),
         st.fixed_dictionaries({"matchExpressions": expressions}),

@@ -13,7 +13,7 @@ from sovereign.api.meta import API_VERSION
 from sovereign.plan.inventory import Node
 from tests.fuzz.planning import planned, understood
 from tests.fuzz.schemas import Path, fields, objects, placed, shown, spec_schema, strings
-from tests.fuzz.totals import Effort, tried
+from tests.fuzz.totals import Effort, costly, tried
 from tests.fuzz.values import HOSTILE, HUGE, SHAPES
 from tests.integration.api import Answer, Api
 from tests.integration.crd_examples import BASE
@@ -45,6 +45,7 @@ def test_no_value_of_a_field_stops_planning(kind: Kind, path: Path, effort: Effo
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+@costly(25, 400)
 @given(st.data())
 def test_no_object_that_keeps_the_rules_of_its_fields_stops_planning(kind: Kind, data: st.DataObject) -> None:
     """Row 24."""
@@ -62,6 +63,7 @@ _anything = st.recursive(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+@costly(100, 4000)
 @given(_anything, st.integers(0, 10**6))
 def test_anything_in_the_place_of_anything_is_understood_or_refused(kind: Kind, value: Any, seed: int) -> None:
     """Row 24."""
@@ -75,6 +77,7 @@ def test_anything_in_the_place_of_anything_is_understood_or_refused(kind: Kind, 
         json.dumps(manifest).encode()
 
 
+@costly(50, 2000)
 @given(
     st.dictionaries(st.text(max_size=40), st.text(max_size=70), max_size=4),
     st.dictionaries(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sovereign.api.kinds import POLICY
@@ -16,18 +16,12 @@ from sovereign.plan.jurisdictions import KNOWN
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from tests.fuzz.planning import understood
 from tests.fuzz.schemas import objects, spec_schema
-from tests.fuzz.totals import tried
+from tests.fuzz.totals import costly, tried
 from tests.integration.api import Answer, Api, address
 from tests.integration.enforcement import settings as served
 
 pytestmark = pytest.mark.integration
 
-_LONG = settings.default.max_examples > 1000
-_ON_A_SERVER = settings(
-    max_examples=400 if _LONG else 25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-)
 _LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -65,7 +59,7 @@ def using(api: Api) -> Settings:
     return served(api)
 
 
-@_ON_A_SERVER
+@costly(20, 250)
 @given(st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True), objects(spec_schema(POLICY)))
 def test_a_policy_that_is_taken_compiles(api: Api, using: Settings, name: str, spec: dict[str, Any]) -> None:
     """Row 24: every string of a policy that the CRD lets through is harmless in the rules."""

@@ -5,7 +5,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 _TRIED: Final = Counter[str]()
 
@@ -18,6 +18,19 @@ def tried(what: str, count: int = 1) -> None:
 def lines() -> list[str]:
     """All counts, for people."""
     return [f"{count:>9,}  {what}" for what, count in sorted(_TRIED.items())]
+
+
+def costly(short: int, long: int) -> settings:
+    """Settings of a property whose examples take long: so many of them, and ``long`` in `make fuzz`."""
+    return settings(
+        max_examples=long if _long() else short,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )
+
+
+def _long() -> bool:
+    return settings.default.max_examples > 1000
 
 
 class Effort(NamedTuple):
@@ -34,4 +47,4 @@ class Effort(NamedTuple):
 def effort(config: pytest.Config) -> Effort:
     """The effort of this run, by Hypothesis' profile and seed."""
     seed = config.getoption("--hypothesis-seed")
-    return Effort(Random(int(seed or 0)), settings.default.max_examples > 1000)
+    return Effort(Random(int(seed or 0)), _long())
