@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sovereign.api.meta import API_VERSION
+from sovereign.api.meta import API_VERSION, FACT_JURISDICTION
 from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.dispatch import Dispatcher
 from sovereign.controllers.store import MODEL, POLICY, POOL, Store
@@ -26,6 +26,8 @@ def world() -> tuple[Store, Queue, Dispatcher]:
     dispatcher.ours(
         False, ours(POLICY, "eu", {"namespaceSelector": {"matchLabels": {"a": "b"}}, "placement": placement})
     )
+    facts = {FACT_JURISDICTION: "FR"}
+    dispatcher.node(False, {"metadata": {"name": "fr", "uid": "fr", "labels": facts}})
     for name, labels in (("team", {"a": "b"}), ("free", {})):
         dispatcher.namespace(False, {"metadata": {"name": name, "labels": labels}})
     for name in ("chat", "code"):

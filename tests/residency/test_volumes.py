@@ -84,12 +84,18 @@ def test_what_a_policy_says_of_a_volume(terms: list[Any], spec: dict[str, Any], 
 def test_a_node_of_the_same_region_that_is_not_approved_says_nothing_about_where_the_volume_is() -> None:
     relabelled = node("relabelled", "US", "z1")
     other = node("other", "US", "z1", "us-east")
-    for nodes, lawful in (([FR, relabelled], True), ([relabelled], False), ([FR, other], False), ([FR], True)):
+    for nodes, lawful in (([FR, relabelled], True), ([FR, other], False), ([FR], True)):
         volumes = known(nodes, [policy()], pv(in_(ZONE, "z1")))
         assert (volumes.elsewhere("team", "weights", Governance((policy(),))) is None) is lawful
     without_regions = [node("a", "FR", "z1", ""), node("b", "US", "z1", "")]
     volumes = known(without_regions, [policy()], pv(in_(ZONE, "z1")))
     assert volumes.elsewhere("team", "weights", Governance((policy(),))) is not None
+
+
+def test_without_any_approved_node_nothing_is_said_of_volumes() -> None:
+    """NoApprovedNode says it then, and pods stay Pending instead of being scaled away."""
+    volumes = known([node("relabelled", "US", "z1")], [policy()], pv(in_(ZONE, "z1")))
+    assert volumes.elsewhere("team", "weights", Governance((policy(),))) is None
 
 
 def test_one_node_without_facts_is_enough_not_to_know() -> None:

@@ -1,7 +1,7 @@
 """A SovereigntyPolicy, planned: approved nodes, their labels, admission objects, closed namespaces."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sovereign.api.conditions import Reason
@@ -31,7 +31,7 @@ class PolicyPlan:
     """The governed namespaces, sorted."""
     admission: tuple[Manifest, ...]
     """The admission objects; empty when `complete` is false."""
-    trials: tuple[tuple[str, Trial], ...]
+    trials: tuple[tuple[str, Trial], ...] = field(compare=False)
     """How each of them that decides is tried, by its name; none in Audit, and when `complete` is false."""
     network: tuple[Manifest, ...]
     """The NetworkPolicy that closes each governed namespace; none in Audit."""
@@ -132,12 +132,12 @@ def _invalid(policy: Policy) -> Iterator[Verdict]:
         "importEgress": grants.of(network.import_egress),
         "dns.resolvers": grants.dns(network.dns),
     }
-    for field, granted in stated.items():
+    for path, granted in stated.items():
         if grants.everywhere(granted):
             message = (
-                f"network.{field} adds up to the whole internet, and opens nothing; name the networks that are needed"
+                f"network.{path} adds up to the whole internet, and opens nothing; name the networks that are needed"
             )
-            yield Verdict(False, f"network.{field}", Reason.INVALID_SPEC, message)
+            yield Verdict(False, f"network.{path}", Reason.INVALID_SPEC, message)
 
 
 def _conflicts(policy: Policy, governed: Mapping[str, Governance]) -> Iterator[Verdict]:

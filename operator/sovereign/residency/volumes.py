@@ -156,6 +156,8 @@ class Volumes:
     def _topology(self, found: Volume, affinity: Affinity, policy: Policy, whose: str) -> Misplaced | None:
         reached = self.reach.of(affinity)
         approved = self._approved.get(policy.name, ())
+        if not approved:
+            return None  # then everything is elsewhere: NoApprovedNode says why, and no pod goes anywhere
         outside = self._elsewhere(reached, approved)
         if reached and not outside:
             return None
