@@ -78,6 +78,15 @@ def run(
     lease_name: Annotated[
         str, typer.Option(envvar="SOVEREIGN_LEASE_NAME", help="Name of the lease.")
     ] = "sovereign-operator",
+    lease_duration: Annotated[
+        int,
+        typer.Option(
+            envvar="SOVEREIGN_LEASE_DURATION",
+            min=3,
+            max=600,
+            help="Seconds after which a standby takes over from a leader that is gone; a leader stops after two thirds of it.",
+        ),
+    ] = 15,
     service_account: Annotated[
         str, typer.Option(envvar="SOVEREIGN_SERVICE_ACCOUNT", help="The operator's own service account.")
     ] = "sovereign-operator",
@@ -232,6 +241,7 @@ def run(
         evidence_key=evidence_key,
         canary_account=canary_service_account,
         canary_interval=_seconds("--canary-interval", canary_interval),
+        lease_duration=lease_duration,
     )
     try:
         connection = connect(kubeconfig or None)

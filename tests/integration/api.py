@@ -72,7 +72,10 @@ class Api:
     def request(
         self, method: str, path: str, body: Any = None, *, extra: Mapping[str, str] = MappingProxyType({}), **query: str
     ) -> Answer:
-        """Send one request, with ``extra`` headers; ``APPLY`` is a server-side apply. Query parameters as the API spells them."""
+        """Send one request, with ``extra`` headers; ``APPLY`` is a server-side apply. Bytes go as they are.
+
+        Query parameters as the API spells them.
+        """
         headers = {"Accept": "application/json", **extra}
         if body is not None:
             headers["Content-Type"] = MEDIA_TYPES[method]
@@ -83,7 +86,7 @@ class Api:
             connection.putrequest("PATCH" if method == "APPLY" else method, f"{path}?{urlencode(query)}")
             for name, value in [*headers.items(), *self._impersonation()]:
                 connection.putheader(name, value)
-            content = b"" if body is None else json.dumps(body).encode()
+            content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
             connection.putheader("Content-Length", str(len(content)))
             connection.endheaders(content)
             response = connection.getresponse()

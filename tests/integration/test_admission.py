@@ -1,6 +1,7 @@
 """What the API server itself refuses because of a policy, tried by a tenant, with no operator running."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -273,6 +274,52 @@ def test_no_scheduler_gets_round_it(api: Api, namespace: str, kubectl: Kubectl) 
     )
     assert "nodeName" not in api.get(address(wanted))["spec"]
     enforcement.remove()
+
+
+def _terms(*requirements: tuple[str, str, list[str]], fields: bool = False) -> dict[str, Any]:
+    found = [
+        {"key": key, "operator": operator} | ({"values": values} if values else {})
+        for key, operator, values in requirements
+    ]
+    return {"matchFields" if fields else "matchExpressions": found}
+
+
+_APPROVED = (FACT_JURISDICTION, "In", ["FR"])
+AFFINITIES: dict[str, list[dict[str, Any]]] = {
+    "a second term, OR-ed": [_terms(_APPROVED), _terms((FACT_JURISDICTION, "In", ["US"]))],
+    "In, good and bad": [_terms((FACT_JURISDICTION, "In", ["FR", "US"]))],
+    "NotIn": [_terms((FACT_JURISDICTION, "NotIn", ["FR", "DE"]))],
+    "Exists": [_terms((FACT_JURISDICTION, "Exists", []))],
+    "matchFields": [_terms(("metadata.name", "In", [UNLAWFUL]), fields=True)],
+}
+
+
+@pytest.mark.parametrize("name", AFFINITIES)
+def test_no_affinity_brings_a_pod_to_an_unapproved_node(
+    governed: Governed, name: str, request: pytest.FixtureRequest
+) -> None:
+    """Row 2: neither by the cluster's scheduler, which does as the affinity says, nor by a Binding."""
+    pod_name = f"wants-{sorted(AFFINITIES).index(name)}"
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": AFFINITIES[name]}}
+    wanted = pod(
+        governed.namespace, pod_name, affinity={"nodeAffinity": required}, tolerations=[{"operator": "Exists"}]
+    )
+    assert governed.tenant.create(wanted).ok
+    path = f"/api/v1/namespaces/{governed.namespace}/pods/{pod_name}"
+    request.addfinalizer(lambda: governed.enforcement.api.request("DELETE", path, gracePeriodSeconds="0"))
+
+    def settled() -> dict[str, Any]:
+        found: dict[str, Any] = governed.enforcement.api.get(path)
+        tried = [one for one in found.get("status", {}).get("conditions", []) if one["type"] == "PodScheduled"]
+        return found if found["spec"].get("nodeName") or tried else {}
+
+    deadline = time.monotonic() + 60
+    while not (found := settled()):
+        assert time.monotonic() < deadline, "no scheduler looked at it"
+        time.sleep(0.1)
+    assert found["spec"].get("nodeName") != UNLAWFUL
+    if "nodeName" not in found["spec"]:
+        governed.refused(bind(governed.tenant, governed.namespace, pod_name, UNLAWFUL), UNLAWFUL, "is not approved")
 
 
 def test_a_pod_that_nobody_pinned_lands_on_an_approved_node(governed: Governed, kubectl: Kubectl) -> None:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from sovereign.api.meta import FACT_JURISDICTION
+from sovereign.plan.inventory import Settings
 from testbed import objects
 from testbed.inventory import FakeNode
 from tests.integration.api import Answer, Api, address
@@ -60,6 +62,20 @@ def _tier(tag: str) -> str:
 
 @pytest.fixture
 def dedicated(api: Api, namespace: str, free_namespace: str) -> Iterator[Dedicated]:
+    """With all that the API server can do."""
+    with _dedicated(api, namespace, free_namespace, settings(api)) as made:
+        yield made
+
+
+@pytest.fixture
+def validated(api: Api, namespace: str, free_namespace: str) -> Iterator[Dedicated]:
+    """With what every API server can do: no pod is changed, so that the scheduler learns by being refused."""
+    with _dedicated(api, namespace, free_namespace, Settings(mutating_admission=False)) as made:
+        yield made
+
+
+@contextmanager
+def _dedicated(api: Api, namespace: str, free_namespace: str, using: Settings) -> Iterator[Dedicated]:
     tag = secrets.token_hex(4)
     own, other = f"own-{tag}", f"other-{tag}"
     for name, labels in ((own, {FACT_JURISDICTION: "FR", _tier(tag): "gold"}), (other, {FACT_JURISDICTION: "FR"})):
@@ -68,7 +84,7 @@ def dedicated(api: Api, namespace: str, free_namespace: str) -> Iterator[Dedicat
         manifest["metadata"]["labels"] |= labels | {GROUP: tag}
         answer = api.create(manifest)
         assert answer.ok, answer.message
-    using = msgspec.structs.replace(settings(api), node_agents=(f"{free_namespace}/agent",))
+    using = msgspec.structs.replace(using, node_agents=(f"{free_namespace}/agent",))
     placement = {"jurisdictions": ["FR"], "nodeSelector": {_tier(tag): "gold"}, "dedicated": True}
     enforcement = enforce(api, make_policy(api, namespace, placement=placement), namespace, using)
     assert enforcement.plan.approved == {own}
@@ -115,61 +131,94 @@ def test_governed_pods_and_those_of_the_system_are_taken(api: Api, dedicated: De
     api.request("DELETE", address(system), {"gracePeriodSeconds": 0})
 
 
-def test_the_scheduler_says_why_a_strangers_job_waits_and_finds_another_node(api: Api, dedicated: Dedicated) -> None:
-    """Two pods: one that wants the dedicated node alone, and one that is content with either."""
-    insists = pod(dedicated.elsewhere, "insists", nodeSelector=dedicated.only)
-    content = [
-        pod(dedicated.elsewhere, f"content-{index}", nodeSelector={GROUP: dedicated.group}) for index in range(4)
-    ]
-    for manifest in (insists, *content):
-        assert api.create(manifest).ok
+def test_the_scheduler_says_why_a_strangers_job_waits(api: Api, validated: Dedicated) -> None:
+    insists = pod(validated.elsewhere, "insists", nodeSelector=validated.only)
+    assert api.create(insists).ok
     eventually(
-        lambda: api.request("GET", f"/api/v1/namespaces/{dedicated.elsewhere}/events"),
-        lambda answer: any(
-            event["reason"] == "FailedScheduling"
-            and event["involvedObject"]["name"] == "insists"
-            and f"node {dedicated.node} is dedicated" in event["message"]
-            for event in answer.body["items"]
-        ),
+        lambda: _events(api, validated), lambda answer: _told(answer, "insists", f"node {validated.node} is dedicated")
     )
-    assert {landed(api, manifest) for manifest in content} == {dedicated.other}
     assert "nodeName" not in api.get(address(insists))["spec"]
 
 
-def test_daemon_sets_that_are_named_land_and_others_do_not(api: Api, dedicated: Dedicated) -> None:
-    """By the real controller of DaemonSets and the real scheduler."""
+_OWN = {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_AFFINITIES: list[dict[str, Any]] = [
+    {},
+    {"nodeAffinity": {}},
+    {"nodeAffinity": {_REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [_OWN]}]}}},
+    {"nodeAffinity": {_REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [_OWN]}, {}]}}},
+    {"podAntiAffinity": {}},
+]
+
+
+def test_a_strangers_job_lands_on_another_node(api: Api, dedicated: Dedicated) -> None:
+    """Row 2, turned round: whatever affinity of its own it has, and whatever terms of it are OR-ed."""
+    group = {GROUP: dedicated.group}
+    content = [pod(dedicated.elsewhere, "plain", nodeSelector=group)]
+    for index, affinity in enumerate(_AFFINITIES):
+        content.append(pod(dedicated.elsewhere, f"content-{index}", nodeSelector=group, affinity=affinity))
+    insists = pod(dedicated.elsewhere, "insists", nodeSelector=dedicated.only)
+    for manifest in (insists, *content):
+        answer = api.create(manifest)
+        assert answer.ok, answer.message
+    assert {landed(api, manifest) for manifest in content} == {dedicated.other}
+    eventually(lambda: _events(api, dedicated), lambda answer: _told(answer, "insists", "node affinity/selector"))
+    assert "nodeName" not in api.get(address(insists))["spec"]
+
+
+def test_an_affinity_that_selects_nothing_selects_nothing(api: Api, dedicated: Dedicated) -> None:
+    nothing = {"nodeAffinity": {_REQUIRED: {"nodeSelectorTerms": [{}]}}}
+    answer = api.create(pod(dedicated.elsewhere, affinity=nothing), dry_run=True)
+    assert answer.ok, answer.message
+    assert answer.body["spec"]["affinity"] == nothing
+
+
+def test_pods_of_others_than_strangers_are_left_as_they_are(api: Api, dedicated: Dedicated) -> None:
+    for space in (dedicated.namespace, "kube-system"):
+        answer = api.create(pod(space), dry_run=True)
+        assert "affinity" not in answer.body["spec"]
+
+
+def _events(api: Api, dedicated: Dedicated) -> Answer:
+    return api.request("GET", f"/api/v1/namespaces/{dedicated.elsewhere}/events")
+
+
+def _told(answer: Answer, name: str, words: str) -> bool:
+    """Whether the scheduler says this about a pod whose name begins so."""
+    found = (event for event in answer.body["items"] if event["reason"] == "FailedScheduling")
+    return any(words in event["message"] for event in found if event["involvedObject"]["name"].startswith(name))
+
+
+def _daemons(namespace: str, name: str, group: str) -> dict[str, Any]:
+    labels = {"app": name}
+    spec = {"nodeSelector": {GROUP: group}, "containers": [container()]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": spec}},
+    }
+
+
+@pytest.mark.parametrize(("means", "words"), [("dedicated", "node affinity"), ("validated", "is dedicated")])
+def test_daemon_sets_that_are_named_land_and_others_do_not(
+    api: Api, request: pytest.FixtureRequest, means: str, words: str
+) -> None:
+    """By the real controller of DaemonSets and the real scheduler, with pods that are changed and without."""
+    made: Dedicated = request.getfixturevalue(means)
     for name in ("agent", "stranger"):
-        labels = {"app": name}
-        template = {
-            "metadata": {"labels": labels},
-            "spec": {"nodeSelector": {GROUP: dedicated.group}, "containers": [container()]},
-        }
-        daemons = {
-            "apiVersion": "apps/v1",
-            "kind": "DaemonSet",
-            "metadata": {"name": name, "namespace": dedicated.elsewhere},
-            "spec": {"selector": {"matchLabels": labels}, "template": template},
-        }
-        assert api.create(daemons).ok
+        assert api.create(_daemons(made.elsewhere, name, made.group)).ok
 
     def where(name: str) -> Answer:
-        return api.request("GET", f"/api/v1/namespaces/{dedicated.elsewhere}/pods", labelSelector=f"app={name}")
+        return api.request("GET", f"/api/v1/namespaces/{made.elsewhere}/pods", labelSelector=f"app={name}")
 
     def places(answer: Answer) -> set[str]:
         return {one["spec"]["nodeName"] for one in answer.body["items"] if one["spec"].get("nodeName")}
 
-    eventually(lambda: where("agent"), lambda answer: places(answer) == {dedicated.node, dedicated.other})
-    eventually(
-        lambda: where("stranger"), lambda answer: len(answer.body["items"]) == 2 and dedicated.other in places(answer)
-    )
-    eventually(
-        lambda: api.request("GET", f"/api/v1/namespaces/{dedicated.elsewhere}/events"),
-        lambda answer: any(
-            event["reason"] == "FailedScheduling" and "is dedicated" in event["message"]
-            for event in answer.body["items"]
-        ),
-    )
-    assert places(where("stranger")) == {dedicated.other}
+    eventually(lambda: where("agent"), lambda answer: places(answer) == {made.node, made.other})
+    eventually(lambda: where("stranger"), lambda answer: made.other in places(answer))
+    eventually(lambda: _events(api, made), lambda answer: _told(answer, "stranger-", words))
+    assert places(where("stranger")) == {made.other}
 
 
 def test_a_pod_that_only_pretends_to_be_an_agent_is_refused(api: Api, dedicated: Dedicated) -> None:

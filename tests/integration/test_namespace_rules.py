@@ -25,17 +25,16 @@ VERSION = f"{LEVEL}-version"
 @pytest.fixture
 def enforcement(api: Api, namespace: str) -> Iterator[Enforcement]:
     """A policy in force on the namespace, which has Pod Security's level baseline of a release."""
-    assert changed(api, namespace, {LEVEL: "baseline", VERSION: "v1.30"}, dryRun="").ok
+    assert changed(api, namespace, {LEVEL: "baseline", VERSION: "v1.30"}, really=True).ok
     made = enforce(api, make_policy(api, namespace), namespace, settings(api))
     yield made
     made.remove()
 
 
-def changed(api: Api, name: str, labels: dict[str, str | None], **query: str) -> Answer:
+def changed(api: Api, name: str, labels: dict[str, str | None], *, really: bool = False) -> Answer:
     """Try to change labels of a namespace, dry unless told otherwise."""
-    return api.request(
-        "PATCH", f"/api/v1/namespaces/{name}", {"metadata": {"labels": labels}}, **{"dryRun": "All"} | query
-    )
+    query = {} if really else {"dryRun": "All"}
+    return api.request("PATCH", f"/api/v1/namespaces/{name}", {"metadata": {"labels": labels}}, **query)
 
 
 def refused(answer: Answer, enforcement: Enforcement, words: str) -> None:
@@ -96,7 +95,7 @@ def test_what_lowers_nothing_is_free(api: Api, enforcement: Enforcement, labels:
 
 def test_other_namespaces_are_free(api: Api, enforcement: Enforcement, free_namespace: str) -> None:
     for labels in ({LEVEL: "privileged"}, {LEVEL: None}, {TEST_LABEL: "x"}):
-        answer = changed(api, free_namespace, labels, dryRun="")
+        answer = changed(api, free_namespace, labels, really=True)
         assert answer.ok, answer.message
 
 
@@ -130,7 +129,7 @@ def test_the_longest_selector_is_within_the_limits_of_cel(api: Api, namespace: s
         "matchExpressions": [{"key": key, "operator": "NotIn", "values": values} for key in [*keys, f"{prefix}/last"]],
     }
     more = {f"{prefix}/label{index:058}": "x" * 63 for index in range(15)}
-    assert changed(api, namespace, more, dryRun="").ok
+    assert changed(api, namespace, more, really=True).ok
     selector["matchLabels"] |= more  # type: ignore[operator]
     placement = {"jurisdictions": ["FR"], "nodeSelector": {f"{namespace}.node-restriction.kubernetes.io/tier": "gold"}}
     made = enforce(

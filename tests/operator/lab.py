@@ -1,13 +1,8 @@
 """Words for what the tests of the operator do: objects, facts, requests, processes."""
 
-import http.client
-import os
-import signal
-import subprocess
-import sys
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,56 +11,16 @@ import pytest
 import yaml
 
 from charts import sync
-from testbed import Cluster, audit, ports
+from testbed import Cluster, audit
+from testbed.chaos.operator import CANARY, ZERO, Process
 from testbed.errors import TestbedError
 
 FACTS = "sovereignai.node-restriction.kubernetes.io"
-ZERO = "0" * 64
 IMAGE = f"registry.example.eu/ai/vllm@sha256:{ZERO}"
-IMPORTER = f"registry.example.eu/ai/sovereign-operator@sha256:{ZERO}"
 DIGEST = f"sha256:{ZERO}"
 PATIENCE = 60.0
 OPERATOR = f"system:serviceaccount:{sync.NAMESPACE}:{sync.RELEASE}"
-CANARY = f"{sync.RELEASE}-canary"
 Manifest = dict[str, Any]
-
-
-@dataclass
-class Process:
-    """A running operator."""
-
-    popen: subprocess.Popen[bytes]
-    port: int
-    log: Path
-    evidence: Path
-
-    def get(self, path: str) -> str:
-        """What one of its endpoints answers; nothing while it does not."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().read().decode()
-        except (OSError, http.client.HTTPException):
-            return ""
-        finally:
-            connection.close()
-
-    def metric(self, name: str) -> float:
-        """The sum of a metric over its labels."""
-        lines = [line for line in self.get("/metrics").splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
-
-    @property
-    def leads(self) -> bool:
-        """Whether it is the leader."""
-        return self.metric("leader_election_master_status") == 1
-
-    def stop(self, number: int = signal.SIGTERM) -> float:
-        """Send a signal and wait for the end; returns the seconds it took."""
-        started = time.monotonic()
-        self.popen.send_signal(number)
-        self.popen.wait(30)
-        return time.monotonic() - started
 
 
 def wait_for(what: str, check: Callable[[], Any], patience: float = PATIENCE) -> Any:
@@ -201,25 +156,9 @@ class Lab:
     def start(self, **env: str) -> Process:
         """Start an operator process; does not wait."""
         self._started += 1
-        log = self.logs / f"operator-{self._started}.log"
-        evidence = self.logs / f"evidence-{self._started}.log"
-        (port,) = ports.choose(1, ())
-        environment = {
-            **os.environ,
-            "KUBECONFIG": str(self.kubeconfig),
-            "SOVEREIGN_NAMESPACE": sync.NAMESPACE,
-            "SOVEREIGN_POD_NAME": f"operator-{self._started}",
-            "SOVEREIGN_IMPORTER_IMAGE": IMPORTER,
-            "SOVEREIGN_LISTEN": f"127.0.0.1:{port}",
-            "SOVEREIGN_LOG_FORMAT": "json",
-            "SOVEREIGN_CANARY_SERVICE_ACCOUNT": CANARY,
-            **env,
-        }
-        with log.open("wb") as errors, evidence.open("wb") as output:
-            popen = subprocess.Popen(
-                [sys.executable, "-m", "sovereign.main", "run"], env=environment, stderr=errors, stdout=output
-            )
-        return Process(popen, port, log, evidence)
+        identity = f"operator-{self._started}"
+        kubeconfig = Path(env.pop("KUBECONFIG", self.kubeconfig))
+        return Process.start(kubeconfig, env.pop("SOVEREIGN_POD_NAME", identity), self.logs / f"{identity}.log", **env)
 
     def settle(self, operator: Process) -> None:
         """Wait until the operator has nothing to do and the cluster's own controllers are through."""
@@ -234,6 +173,52 @@ class Lab:
             return quiet >= 10
 
         wait_for("the operator to settle", check)
+
+
+def endpoints(lab: Lab, namespace: str, service: str) -> set[str]:
+    """Names of the pods behind a Service."""
+    slices = lab.all("endpointslices", namespace, f"kubernetes.io/service-name={service}")
+    return {
+        endpoint["targetRef"]["name"]
+        for entry in slices
+        for endpoint in entry.get("endpoints") or []
+        if endpoint["conditions"].get("ready")
+    }
+
+
+def nodes_of(lab: Lab, namespace: str, pool: str) -> list[str]:
+    """Where the pods of a pool are."""
+    return sorted(pod["spec"].get("nodeName", "") for pod in lab.pods(namespace, pool))
+
+
+def events(lab: Lab, namespace: str, reason: str) -> list[Manifest]:
+    """The Events of a namespace with this reason."""
+    return [event for event in lab.all("events", namespace) if event["reason"] == reason]
+
+
+def serve(lab: Lab, place: str, **spec: Any) -> str:
+    """A pool that is ready; returns the node of its first pod."""
+    lab.model("chat", place)
+    lab.pool("chat", place, **spec)
+    lab.wait_condition("sovpool", "chat", place, "Ready", "True")
+    return nodes_of(lab, place, "chat")[0]
+
+
+def created(lab: Lab, namespace: str, manifest: Manifest) -> bool:
+    """Try to create an object: what the API server knows of a new node, or of one that is gone, follows a moment later."""
+    place = ["-n", namespace] if namespace else []
+    return admitted(
+        lambda: lab.cluster.kubectl("create", *place, "-f", "-", input=json.dumps(manifest)),
+        "is not approved",
+        "is approved, and would be another machine",
+    )
+
+
+def status(lab: Lab, kind: str, name: str, namespace: str = "", **status: Any) -> None:
+    """Write a status, as a kubelet would."""
+    where = ["-n", namespace] if namespace else []
+    patch = json.dumps({"status": status})
+    lab.cluster.kubectl("patch", kind, name, *where, "--subresource=status", "--type=merge", "-p", patch)
 
 
 def custom(kind: str, name: str, namespace: str, spec: Manifest) -> Manifest:

@@ -15,8 +15,8 @@ from aiohttp import web
 
 from charts import sync
 from testbed.audit import Request
+from testbed.chaos.proxy import Proxy, status
 from tests.operator.lab import CANARY, IMAGE, Lab, Manifest, Process, wait_for
-from tests.operator.proxy import Proxy, status
 
 INTERVAL = 2
 SETTLE = 5

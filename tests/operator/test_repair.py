@@ -7,36 +7,9 @@ from typing import Any
 import pytest
 
 from sovereign.api.meta import FACT_IDENTITY, approving_policy
-from tests.operator.lab import FACTS, IMAGE, Lab, Process, admitted, wait_for
+from tests.operator.lab import FACTS, IMAGE, Lab, Process, created, endpoints, events, nodes_of, serve, status, wait_for
 
 FRENCH = ("gpu-fr-1", "gpu-fr-2", "gpu-fr-3")
-
-
-def endpoints(lab: Lab, namespace: str, service: str) -> set[str]:
-    """Names of the pods behind a Service."""
-    slices = lab.all("endpointslices", namespace, f"kubernetes.io/service-name={service}")
-    return {
-        endpoint["targetRef"]["name"]
-        for entry in slices
-        for endpoint in entry.get("endpoints") or []
-        if endpoint["conditions"].get("ready")
-    }
-
-
-def nodes_of(lab: Lab, namespace: str, pool: str) -> list[str]:
-    return sorted(pod["spec"].get("nodeName", "") for pod in lab.pods(namespace, pool))
-
-
-def events(lab: Lab, namespace: str, reason: str) -> list[dict[str, Any]]:
-    return [event for event in lab.all("events", namespace) if event["reason"] == reason]
-
-
-def serve(lab: Lab, place: str, **spec: Any) -> str:
-    """A pool that is ready; returns the node of its first pod."""
-    lab.model("chat", place)
-    lab.pool("chat", place, **spec)
-    lab.wait_condition("sovpool", "chat", place, "Ready", "True")
-    return nodes_of(lab, place, "chat")[0]
 
 
 def test_a_node_that_changes_jurisdiction(lab: Lab, operator: Process, place: str) -> None:
@@ -243,26 +216,9 @@ def occupy(lab: Lab, operator: Process, place: str) -> Iterator[Occupy]:
     lab.cluster.kubectl("delete", "node", SILENT)
 
 
-def created(lab: Lab, namespace: str, manifest: dict[str, Any]) -> bool:
-    """Try to create an object: what the API server knows of a new node, or of one that is gone, follows a moment later."""
-    place = ["-n", namespace] if namespace else []
-    return admitted(
-        lambda: lab.cluster.kubectl("create", *place, "-f", "-", input=json.dumps(manifest)),
-        "is not approved",
-        "is approved, and would be another machine",
-    )
-
-
 def written_by_operator(label: str) -> bool:
     """Whether only the operator may write this label of a node."""
     return label == FACT_IDENTITY or bool(approving_policy(label))
-
-
-def status(lab: Lab, kind: str, name: str, namespace: str = "", **status: Any) -> None:
-    """Write a status, as a kubelet would."""
-    where = ["-n", namespace] if namespace else []
-    patch = json.dumps({"status": status})
-    lab.cluster.kubectl("patch", kind, name, *where, "--subresource=status", "--type=merge", "-p", patch)
 
 
 def given(lab: Lab, namespace: str) -> int | None:

@@ -126,7 +126,8 @@ class Placement(Model):
         json_schema_extra={
             "x-kubernetes-validations": [
                 rule(
-                    "self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?[.])?node-restriction[.]kubernetes[.]io/.+$'))",
+                    "self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?[.])?node-restriction[.]kubernetes[.]io/"
+                    "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
                     "only keys under node-restriction.kubernetes.io can be trusted, because a kubelet may set any other "
                     "label on itself; for example example.node-restriction.kubernetes.io/tier",
                 )
@@ -158,6 +159,12 @@ _NOT_EVERYWHERE = rule(
 )
 
 
+_NOT_EVERY_SERVER = rule(
+    "self.all(e, !isCIDR(e) || cidr(e).prefixLength() > 0)",
+    "0.0.0.0/0 and ::/0 would have names asked of any server in the world; name the networks of the DNS servers",
+)
+
+
 class Dns(Model):
     """Name resolution of import jobs and of serving pods that have egress."""
 
@@ -166,7 +173,7 @@ class Dns(Model):
         max_length=8,
         description="Networks of the DNS servers that may be asked, port 53. Default: the cluster's DNS pods "
         "(k8s-app=kube-dns in kube-system).",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
+        json_schema_extra={"x-kubernetes-list-type": "set", "x-kubernetes-validations": [_NOT_EVERY_SERVER]},
     )
 
 

@@ -20,7 +20,7 @@ from sovereign.cli.cluster import every
 from sovereign.cli.failure import CommandFailed
 from sovereign.cli.snapshot import Snapshot
 from sovereign.cluster.client import ApiError, Client
-from sovereign.cluster.lease import DURATION, RETRY
+from sovereign.cluster.lease import DURATION, Timing
 from sovereign.cluster.resources import BY_KIND, LEASES, MUTATING
 from sovereign.plan.inventory import Policy, Settings
 from sovereign.plan.placement import contradiction
@@ -148,7 +148,7 @@ def _fresh(spec: dict[str, Any]) -> bool:
 async def _renewed(cluster: Cluster, before: dict[str, Any]) -> bool:
     """Whether the lease is renewed while we look: clocks may differ, and only the API server's says when."""
     for _ in range(3):
-        await asyncio.sleep(RETRY)
+        await asyncio.sleep(Timing.of(DURATION).retry)
         if (await _lease(cluster)).get("renewTime") != before.get("renewTime"):
             return True
     return False

@@ -11,6 +11,7 @@ from sovereign.cli.failure import CommandFailed
 from sovereign.cli.planning import Planned, plan_all
 from sovereign.cli.reasons import meanings
 from sovereign.cli.snapshot import Snapshot
+from sovereign.cli.violations import Violating, violating
 from sovereign.plan.inventory import Node
 from sovereign.plan.placement import contradiction, judge, rejection
 
@@ -67,9 +68,11 @@ class Condition(Answer, frozen=True):
 
 
 class PolicyExplained(Answer, frozen=True):
-    """A policy, node by node."""
+    """A policy, node by node, and what it does not admit and is there."""
 
     policy: PolicyAnswer
+    violations: tuple[Violating, ...] | None
+    """All of them; None when pods were not read."""
     conditions: tuple[Condition, ...]
 
 
@@ -146,7 +149,8 @@ def policy(snapshot: Snapshot, name: str) -> PolicyExplained:
     answer = {item.name: item for item in plan_answer(plan_all(snapshot)).policies}
     if name not in answer:
         raise _missing("SovereigntyPolicy", name, answer)
-    return PolicyExplained(answer[name], _conditions(snapshot, "SovereigntyPolicy", "", name))
+    violations = violating(snapshot, name)
+    return PolicyExplained(answer[name], violations, _conditions(snapshot, "SovereigntyPolicy", "", name))
 
 
 def pool(snapshot: Snapshot, namespace: str, name: str) -> PoolExplained:

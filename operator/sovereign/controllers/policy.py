@@ -1,6 +1,7 @@
 """Reconciling a SovereigntyPolicy: admission objects, the approved label on nodes, closed namespaces, status."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sovereign.api.conditions import ENFORCED, READY, STALLED, Reason
@@ -9,25 +10,51 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children
 from sovereign.controllers.canary import Canaries
-from sovereign.controllers.context import Context, Outcome, Retry
+from sovereign.controllers.context import Context, Outcome
 from sovereign.controllers.enforcement import Enforcement
 from sovereign.controllers.heartbeat import PolicyRecord
 from sovereign.controllers.node_labels import NodeLabels
 from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
+from sovereign.controllers.unlawful import UnlawfulReport
 from sovereign.plan.inventory import Policy
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from sovereign.plan.verdict import Verdict
+from sovereign.residency.findings import Findings
 
 logger = logging.getLogger(__name__)
 _REJECTIONS_SHOWN: Final = 20
 _NAMESPACES_SHOWN: Final = 100
+_WORKLOADS_SHOWN: Final = 20
 _ADMISSION: Final = (
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
     "MutatingAdmissionPolicy",
     "MutatingAdmissionPolicyBinding",
 )
+
+
+class Totals:
+    """How many violations a policy has had: what its status says, and what was noticed since this process read that."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._before: dict[str, int] = {}
+
+    def of(self, policy: str, written: Mapping[str, Any]) -> int:
+        """The total of ``policy``, whose status has ``written`` of violations.
+
+        What is wrong when a leader begins was counted by the one before, as far as its last count went.
+        """
+        noticed = self._findings.noticed[policy]
+        if policy not in self._before:
+            new = max(0, self._findings.count(policy) - written.get("current", 0))
+            self._before[policy] = written.get("total", 0) + new - noticed
+        return self._before[policy] + noticed
+
+    def forget(self, policy: str) -> None:
+        """A policy is gone."""
+        self._before.pop(policy, None)
 
 
 class PolicyController:
@@ -38,6 +65,8 @@ class PolicyController:
         self._enforcement = Enforcement(context, canaries)
         self._labels = NodeLabels(context)
         self._static_pods = StaticPodReport(context)
+        self._totals = Totals(context.store.findings)
+        self._unlawful = UnlawfulReport(context)
         self._record = PolicyRecord(context)
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -65,11 +94,12 @@ class PolicyController:
         await self._labels.keep(key.name, {*plan.to_label, *plan.to_bind, *plan.to_unlabel})
         conditions = self._conditions(item, plan, failure, self._enforcement.judge(item, policy, plan, failure))
         self._released(item, policy, plan)
-        later = await children.write_status(context, item, self._content(key.name, plan), conditions)
+        later = await children.write_status(context, item, self._content(item, plan), conditions)
         self._measure(key.name, plan, conditions)
         self._static_pods.look(item)
+        self._unlawful.look(item)
         self._record.look(item, plan)
-        return Retry(failure.message) if failure is not None else later
+        return children.outcome(failure, later)
 
     def _released(self, item: Object, policy: Policy, plan: PolicyPlan) -> None:
         """Tell of namespaces that left although the policy is the same, which its rules refuse while they are in force.
@@ -91,6 +121,8 @@ class PolicyController:
         """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""
         await self._labels.clean_up(name)
         self._static_pods.forget(name)
+        self._totals.forget(name)
+        self._unlawful.forget(name)
         self._enforcement.forget(name)
         self._record.forget(name)
         for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT, metrics.STATIC_PODS):
@@ -108,7 +140,7 @@ class PolicyController:
         await children.write_status(self._context, item, kept, conditions)
         self._context.tell(item, "Warning", Reason.INVALID_SPEC, item.problem)
 
-    def _content(self, name: str, plan: PolicyPlan) -> dict[str, Any]:
+    def _content(self, item: Object, plan: PolicyPlan) -> dict[str, Any]:
         return {
             "jurisdictions": list(plan.jurisdictions),
             "approvedNodes": len(plan.approved),
@@ -119,11 +151,16 @@ class PolicyController:
             ],
             "namespaces": list(plan.namespaces[:_NAMESPACES_SHOWN]),
             "governedNamespaces": len(plan.namespaces),
-            "violations": {"current": self._violations(name)},
+            "violations": self._violations(item),
         }
 
-    def _violations(self, name: str) -> int:
-        return sum(name in violation.policies for violation in self._context.store.violations.values())
+    def _violations(self, item: Object) -> dict[str, Any]:
+        findings, name = self._context.store.findings, item.owner.name
+        return {
+            "current": findings.count(name),
+            "total": self._totals.of(name, item.status.get("violations") or {}),
+            "workloads": [shown.to_dict() for shown in findings.workloads(name)[:_WORKLOADS_SHOWN]],
+        }
 
     def _conditions(
         self, item: Object, plan: PolicyPlan, failure: Verdict | None, enforced: Condition
@@ -140,7 +177,7 @@ class PolicyController:
 
     def _measure(self, name: str, plan: PolicyPlan, conditions: list[Condition]) -> None:
         metrics.APPROVED_NODES.labels(name).set(len(plan.approved))
-        metrics.VIOLATIONS.labels(name).set(self._violations(name))
+        metrics.VIOLATIONS.labels(name).set(self._context.store.findings.count(name))
         enforced = any(entry["type"] == ENFORCED and entry["status"] == "True" for entry in conditions)
         metrics.ENFORCEMENT.labels(name).set(float(enforced))
 

@@ -123,6 +123,7 @@ def compile_policy(policy: Policy, approved: Collection[str], settings: Settings
     trials = [(scope.name(rules.suffix), rules.canary) for rules in compiled if rules.canary is not None]
     if settings.mutating_admission:
         objects += _pinning(scope)
+        objects += _keeping_off(scope) if policy.spec.placement.dedicated else ()
         trials.append((scope.name("pin"), canary_requests.pinned(policy)))
     return Admission(tuple(objects), tuple(trials))
 
@@ -178,4 +179,24 @@ def _pinning(scope: _Scope) -> tuple[Manifest, Manifest]:
     return (
         scope.manifest("MutatingAdmissionPolicy", "pin", spec),
         scope.manifest("MutatingAdmissionPolicyBinding", "pin", {"policyName": scope.name("pin")}),
+    )
+
+
+def _keeping_off(scope: _Scope) -> tuple[Manifest, Manifest]:
+    """A MutatingAdmissionPolicy and its binding: strangers' pods are not scheduled to dedicated nodes.
+
+    It stands in nobody's way: where it fails, the validating rules refuse.
+    """
+    affinity = dedicated_rules.keep_off(scope.policy, scope.settings)
+    spec: dict[str, Any] = {
+        "failurePolicy": "Ignore",
+        "matchConditions": [{"name": name, "expression": condition.text} for name, condition in affinity.conditions],
+        "matchConstraints": scope.constraints([resources("", "v1", ["CREATE"], ["pods"])], everywhere=True),
+        "mutations": [{"jsonPatch": {"expression": affinity.patches.text}, "patchType": "JSONPatch"}],
+        "reinvocationPolicy": "IfNeeded",
+        "variables": [{"name": name, "expression": expression.text} for name, expression in affinity.variables],
+    }
+    return (
+        scope.manifest("MutatingAdmissionPolicy", "keepoff", spec),
+        scope.manifest("MutatingAdmissionPolicyBinding", "keepoff", {"policyName": scope.name("keepoff")}),
     )

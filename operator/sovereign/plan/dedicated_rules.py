@@ -2,14 +2,19 @@
 
 The judge of a Binding sees no more of a pod than its name, so the pods of node agents are known there by the name that
 their DaemonSet gives them: whoever makes pods in a namespace of ``nodeAgents`` is trusted with that.
+
+A scheduler that is refused tries the same node again: the emptiest, which a dedicated node may well be. So that it looks
+elsewhere at once, strangers' pods get a required node affinity, where the API server can (`keep_off`).
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
+from sovereign.api.meta import approved_label
 from sovereign.plan import canary_requests
 from sovereign.plan.approval import BINDINGS, PODS, Shard
-from sovereign.plan.cel import Cel, all_of, any_of, code, quote, sentence, strings, variable
+from sovereign.plan.cel import Cel, all_of, any_of, choose, code, integers, quote, sentence, strings, variable
 from sovereign.plan.inventory import Policy, Settings
 from sovereign.plan.rules import Rules, Validation
 from sovereign.plan.selectors import NAMESPACE_LABELS, governs
@@ -19,6 +24,8 @@ _DAEMON_SETS: Final = strings(
     ["system:kube-controller-manager", "system:serviceaccount:kube-system:daemon-set-controller"]
 )
 """Who makes the pods of DaemonSets."""
+_TERMS: Final = 32
+"""OR-ed terms of a pod's affinity that are looked at; the scheduler is refused where a pod has more."""
 _OWNER: Final = code("o.kind == 'DaemonSet' && o.apiVersion.startsWith('apps/') && o.?controller.orValue(false)")
 
 
@@ -27,7 +34,7 @@ def dedicated_rules(policy: Policy, shards: Iterable[Shard], settings: Settings)
     if not policy.spec.placement.dedicated:
         return
     target, own = code("object.target.?name.orValue('')"), code("object.spec.?nodeName.orValue('')")
-    elsewhere = ("elsewhere", ~_NAMESPACE.within(strings(settings.ungoverned_namespaces)))
+    elsewhere = _elsewhere(settings)
     named = ("names-a-node", ~own.equals(quote("")))
     for shard in shards:
         yield Rules(
@@ -50,10 +57,82 @@ def dedicated_rules(policy: Policy, shards: Iterable[Shard], settings: Settings)
         )
 
 
+@dataclass(frozen=True)
+class Affinity:
+    """What keeps strangers' pods off dedicated nodes, for a MutatingAdmissionPolicy."""
+
+    variables: tuple[tuple[str, Cel], ...]
+    conditions: tuple[tuple[str, Cel], ...]
+    patches: Cel
+    """A list of JSONPatch."""
+
+
+def keep_off(policy: Policy, settings: Settings) -> Affinity:
+    """A requirement that nodes lack the approved label, in each of the OR-ed terms of a pod's own affinity."""
+    stranger = ~(variable("governed") | _made_agent(settings))
+    lacks = code("{'key': %s, 'operator': 'DoesNotExist'}").filled(quote(approved_label(policy.name)))
+    terms = code("[{'matchExpressions': [%s]}]").filled(lacks)
+    required = code("{'requiredDuringSchedulingIgnoredDuringExecution': {'nodeSelectorTerms': %s}}").filled(terms)
+    whole = code("[JSONPatch{op: 'add', path: '/spec/affinity', value: {'nodeAffinity': %s}}]").filled(required)
+    of_nodes = code("[JSONPatch{op: 'add', path: '/spec/affinity/nodeAffinity', value: %s}]").filled(required)
+    first = code(
+        "[JSONPatch{op: 'add', path: '/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution', "
+        "value: {'nodeSelectorTerms': %s}}]"
+    ).filled(terms)
+    each = code("variables.open.map(i, %s)").filled(_into_term(lacks))
+    patches = choose(
+        code("!has(object.spec.affinity)"),
+        whole,
+        choose(
+            code("!has(object.spec.affinity.nodeAffinity)"),
+            of_nodes,
+            choose(
+                code("!has(object.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution)"),
+                first,
+                each,
+            ),
+        ),
+    )
+    # A term that asks for nothing selects nothing, and must go on to do so.
+    unsaid = code(
+        "(has(variables.terms[i].matchExpressions) || has(variables.terms[i].matchFields)) && "
+        "!variables.terms[i].?matchExpressions.orValue([]).exists(e, e.key == %s && e.operator == 'DoesNotExist')"
+    ).filled(quote(approved_label(policy.name)))
+    places = integers(range(_TERMS))
+    variables = (
+        ("labels", NAMESPACE_LABELS),
+        ("governed", governs(policy, settings, variable("labels"))),
+        (
+            "terms",
+            code(
+                "object.spec.?affinity.?nodeAffinity.?requiredDuringSchedulingIgnoredDuringExecution.?nodeSelectorTerms.orValue([])"
+            ),
+        ),
+        ("open", places.where("i", code("i < variables.terms.size()") & unsaid)),
+    )
+    without_node = ("without-node", code("object.spec.?nodeName.orValue('') == ''"))
+    return Affinity(variables, (_elsewhere(settings), without_node), choose(stranger, patches, code("[]")))
+
+
+def _into_term(lacks: Cel) -> Cel:
+    """One more requirement in the term at ``i``."""
+    place = code(
+        "'/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/' + string(i)"
+    )
+    stated = code("has(variables.terms[i].matchExpressions)")
+    more = code("JSONPatch{op: 'add', path: %s + '/matchExpressions/-', value: %s}").filled(place, lacks)
+    new = code("JSONPatch{op: 'add', path: %s + '/matchExpressions', value: [%s]}").filled(place, lacks)
+    return choose(stated, more, new)
+
+
+def _elsewhere(settings: Settings) -> tuple[str, Cel]:
+    return "elsewhere", ~_NAMESPACE.within(strings(settings.ungoverned_namespaces))
+
+
 def _kept(policy: Policy, shard: Shard, agent: Cel) -> Validation:
     advice = (
-        " is dedicated to the namespaces that the policy governs; let the pod run on another node (taint dedicated nodes, so that "
-        "the scheduler looks elsewhere first), or name its DaemonSet in nodeAgents of the chart"
+        " is dedicated to the namespaces that the policy governs; keep the pod to other nodes by a required node affinity "
+        f"{{key: {approved_label(policy.name)}, operator: DoesNotExist}}, or name its DaemonSet in nodeAgents of the chart"
     )
     whose = f"policy {policy.name}: "
     return Validation(

@@ -9,7 +9,6 @@ addresses and no leading zeros, both of which the API server stores.
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_network
 from typing import Final, NamedTuple
 
 from sovereign.api.meta import LABEL_MODEL
@@ -24,7 +23,6 @@ _GROUP: Final = ("networking.k8s.io", "v1")
 _POLICIES: Final = resources(*_GROUP, ["CREATE", "UPDATE"], ["networkpolicies"])
 _DENIES: Final = resources(*_GROUP, ["CREATE", "UPDATE", "DELETE"], ["networkpolicies"])
 
-_DNS_PORT: Final = 53
 _GRANTS_SHOWN: Final = 3
 
 _NAME: Final = code("object.metadata.?name.orValue('')")
@@ -83,10 +81,9 @@ def openings(policy: Policy) -> tuple[Opening, ...]:
     Grants that add up to everything, of which the policy is told, open nothing.
     """
     network = policy.spec.network
-    resolvers = grants.collapse(ip_network(cidr) for cidr in network.dns.resolvers)
     every = [
-        *(Opening(*grant, ("TCP",)) for grant in grants.of(network.egress) if grant.network.prefixlen),
-        *(Opening(resolver, (_DNS_PORT,), ("TCP", "UDP")) for resolver in resolvers),
+        *(Opening(*grant, ("TCP",)) for grant in grants.bounded(grants.of(network.egress))),
+        *(Opening(*grant, ("TCP", "UDP")) for grant in grants.bounded(grants.dns(network.dns))),
     ]
     return tuple(opening for opening in every if grants.ip_block(opening.network) is not None)
 

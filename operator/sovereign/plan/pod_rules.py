@@ -163,7 +163,7 @@ def _image_rules(policy: Policy, whose: str) -> Iterator[Validation]:
     registries = sorted(policy.spec.images.registries)
     example = f"{registries[0] if registries else 'registry.example.eu/ai'}/name@sha256:<digest>"
     yield _each_image(
-        _IMAGE.matches(images.REFERENCE),
+        images.in_full(_IMAGE),
         whose,
         f"not written in full; name registry, path and digest, for example {example}",
     )

@@ -127,9 +127,16 @@ def _invalid(policy: Policy) -> Iterator[Verdict]:
     if not known.ok:
         yield known
     network = policy.spec.network
-    for field, granted in (("egress", network.egress), ("importEgress", network.import_egress)):
-        if grants.everywhere(grants.of(granted)):
-            message = f"network.{field} adds up to the whole internet; name the networks that are needed"
+    stated = {
+        "egress": grants.of(network.egress),
+        "importEgress": grants.of(network.import_egress),
+        "dns.resolvers": grants.dns(network.dns),
+    }
+    for field, granted in stated.items():
+        if grants.everywhere(granted):
+            message = (
+                f"network.{field} adds up to the whole internet, and opens nothing; name the networks that are needed"
+            )
             yield Verdict(False, f"network.{field}", Reason.INVALID_SPEC, message)
 
 

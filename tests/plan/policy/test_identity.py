@@ -34,7 +34,7 @@ def test_it_is_a_value_that_a_label_can_have(uid: str, provider_id: str, system_
     assert all(part == "0" or len(part) == 16 for part in value.split("."))
 
 
-@pytest.mark.parametrize("known", product([True, False], repeat=3), ids=str)
+@pytest.mark.parametrize("known", [*product([True, False], repeat=3)], ids=str)
 def test_what_was_empty_and_is_known_now_is_learned(known: tuple[bool, ...]) -> None:
     before = machine(*(part if there else "" for part, there in zip(_MACHINE, known, strict=True)))
     now = bound_to(before, machine(*_MACHINE))
