@@ -12,7 +12,7 @@ from sovereign.cluster.client import APPLY, ApiError, Client
 from sovereign.cluster.difference import Difference, difference, fingerprint, missing
 from sovereign.cluster.reflector import Reflector
 from sovereign.cluster.resources import BY_KIND
-from sovereign.cluster.rows import Child, digest, governed, owner_of
+from sovereign.cluster.rows import Child, child, digest, governed, owner_of
 
 logger = logging.getLogger(__name__)
 _PARAMS: Final = {"fieldManager": FIELD_MANAGER}
@@ -68,7 +68,8 @@ async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Writ
         if row is not None and row.replicas is not None and "replicas" not in desired["spec"]:
             await _hand_over_replicas(client, path, desired, row.replicas)
         stored = await client.patch(path, desired, kind=APPLY, params=_FORCE)
-        if row is not None and row.foreign:
+        # What others had changed is the operator's again; only what they had added is still theirs.
+        if row is not None and row.foreign and child(stored, kind).foreign:
             stored = await _without_foreign_fields(client, path, desired, stored)
     drifted = _had_agreed(row, wanted) and not again
     cache.put(stored)
