@@ -19,6 +19,8 @@ CHILDREN = 5
 KILLS = 9
 """Writes that an undisturbed operator needs at most; each of them is a time at which it is killed, once before and once after."""
 
+pytestmark = pytest.mark.xdist_group("faults")  # beside the others, on a control plane of their own
+
 
 @pytest.fixture
 def places(lab: Lab, running: list[Process], tmp_path: Path) -> Iterator[list[str]]:
