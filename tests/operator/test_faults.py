@@ -207,7 +207,7 @@ def upgrade(lab: Lab, field: dict[str, Any] | None) -> None:
             schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
             schema["properties"].setdefault("status", {"type": "object"}).setdefault("properties", {})["later"] = field
     text = yaml.safe_dump_all(crds)
-    lab.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
+    lab.cluster.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", "-", input=text)
     lab.cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
 

@@ -4,11 +4,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from aiohttp import web
 
 from testbed.chaos.proxy import Proxy, lists, status, watches
 from testbed.chaos.stage import compact, kill_api_server, start_api_server
 from tests.operator.lab import Lab, Process, wait_for
+
+pytestmark = pytest.mark.xdist_group("faults")  # beside the others, on a control plane of their own
 
 
 @contextmanager

@@ -15,8 +15,11 @@ from tests.operator.lab import Lab, Manifest, Process, custom, model_spec, pool_
 
 TIER = "killed"
 KINDS = "sovpool,smodel,deployment,service,serviceaccount,networkpolicy,pdb,hpa,job"
+CHILDREN = 5
 KILLS = 9
 """Writes that an undisturbed operator needs at most; each of them is a time at which it is killed, once before and once after."""
+
+pytestmark = pytest.mark.xdist_group("faults")  # beside the others, on a control plane of their own
 
 
 @pytest.fixture
@@ -51,13 +54,18 @@ def test_the_end_is_the_same_wherever_it_is_killed(lab: Lab, places: list[str], 
         total = sum(f"/{undisturbed}/" in path for _, path, _ in proxy.written)
         assert len(expected) >= 8
         assert 7 <= total <= KILLS
+        met = 0
         for number, place in enumerate(others[: 2 * total]):
             nth, before = number // 2 + 1, number % 2 == 0
             operator.kill_at(nth, place, before=before)
             create(lab, place)
-            operator.again()
+            wait_for(
+                "its end, or that of the work", lambda p=place: not operator.process.runs or end(lab, p) == expected
+            )
+            met += operator.again()
             moment = f"the same end as without the kill {'before' if before else 'after'} write {nth}"
-            wait_for(moment, lambda p=place: end(lab, p) == expected, 20)
+            wait_for(moment, lambda p=place: end(lab, p) == expected)
+        assert met >= 2 * CHILDREN, "two statuses at once may be one write, so that the last writes need not be there"
 
 
 def create(lab: Lab, place: str) -> None:
@@ -120,11 +128,15 @@ class Operators:
 
         self._proxy.fault = treat
 
-    def again(self) -> None:
-        """Wait for its end, and start the next."""
+    def again(self) -> bool:
+        """Start the next, killing this one if no write did; whether one had."""
+        met = not self.process.runs
+        if not met:
+            self.process.popen.kill()
         assert self.process.popen.wait(30) == -signal.SIGKILL
         self._proxy.heal()
         self.start()
+        return met
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from tests.operator.lab import Lab, Process, wait_for
 
 LEASE = "4"
 
+pytestmark = pytest.mark.xdist_group("faults")  # beside the others, on a control plane of their own
+
 
 class Pair:
     """A leader and a standby, each behind a proxy and with a clock of its own."""
