@@ -24,4 +24,4 @@ def test_forty_faults_leave_everything_as_it_would_be_without_them(tmp_path: Pat
     assert found["seed"] == SEED
     assert found["leaders"] >= 1
     assert f"seed {SEED}: {FAULTS} faults in 2 batches" in done.stdout
-    assert list((state / "sovereign-testbed").iterdir()) == []
+    assert list(state.iterdir()) == []
