@@ -45,7 +45,7 @@ def test_no_value_of_a_field_stops_planning(kind: Kind, path: Path, effort: Effo
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-@costly(25, 400)
+@costly(25, 250)
 @given(st.data())
 def test_no_object_that_keeps_the_rules_of_its_fields_stops_planning(kind: Kind, data: st.DataObject) -> None:
     """Row 24."""
@@ -63,7 +63,7 @@ _anything = st.recursive(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-@costly(100, 4000)
+@costly(100, 2000)
 @given(_anything, st.integers(0, 10**6))
 def test_anything_in_the_place_of_anything_is_understood_or_refused(kind: Kind, value: Any, seed: int) -> None:
     """Row 24."""
@@ -77,7 +77,7 @@ def test_anything_in_the_place_of_anything_is_understood_or_refused(kind: Kind, 
         json.dumps(manifest).encode()
 
 
-@costly(50, 2000)
+@costly(50, 600)
 @given(
     st.dictionaries(st.text(max_size=40), st.text(max_size=70), max_size=4),
     st.dictionaries(
@@ -128,7 +128,7 @@ def test_every_field_refuses_what_is_wrong_or_it_is_planned(api: Api, effort: Ef
 
 def _chosen(effort: Effort) -> list[Any]:
     if effort.long:
-        return [*HOSTILE, *HUGE, *SHAPES]
+        return [*effort.random.sample(HOSTILE, 50), effort.random.choice(HUGE), *SHAPES]
     random: Random = effort.random
     return [*random.sample(HOSTILE, 5), random.choice(HUGE[:3]), random.choice(SHAPES)]
 

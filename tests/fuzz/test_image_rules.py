@@ -66,7 +66,7 @@ def judge(api: Api, namespace: str) -> Iterator[str]:
 
 def test_rules_and_core_agree_about_every_image(api: Api, judge: str, effort: Effort) -> None:
     """Row 15: what RE2 and CEL say of a reference is what the planning core says."""
-    for _ in range(effort.of(6, 1000)):
+    for _ in range(effort.of(6, 300)):
         asked = [text for text in (reference(effort.random) for _ in range(_BATCH)) if text.strip() == text != ""]
         answer = _ask(api, judge, asked)
         assert "judged: " in answer.message, answer.message

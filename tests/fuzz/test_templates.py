@@ -16,7 +16,7 @@ from sovereign.plan.templates import (
     RuntimeVariables,
     Variables,
 )
-from tests.fuzz.totals import tried
+from tests.fuzz.totals import costly, tried
 from tests.fuzz.values import HOSTILE
 
 _VARIABLES = Variables(
@@ -88,6 +88,7 @@ def _rendered(source: str) -> str | None:
     return text
 
 
+@costly(100, 8000)
 @given(_templates)
 def test_a_template_renders_to_one_short_printable_argument_or_is_refused(source: str) -> None:
     """Row 24."""
