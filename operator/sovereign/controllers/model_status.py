@@ -80,8 +80,11 @@ def conditions_of(
     return [*result, placed]
 
 
-def placement_verified(known: bool | None, elsewhere: Elsewhere | None) -> Condition:
-    """Whether the weights' volume lies where every policy wants it; ``known`` is None while there is no volume."""
+def placement_verified(known: bool | None, elsewhere: Elsewhere | None, *, nowhere: bool) -> Condition:
+    """Whether the weights' volume lies where every policy wants it.
+
+    ``known`` is None while there is no volume; ``nowhere``: some policy approves no node, so that there is nothing to compare with.
+    """
     if elsewhere is not None:
         return condition(PLACEMENT_VERIFIED, False, elsewhere.reason, elsewhere.message)
     if known is None:
