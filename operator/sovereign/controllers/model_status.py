@@ -92,6 +92,9 @@ def placement_verified(known: bool | None, elsewhere: Elsewhere | None, *, nowhe
     if not known:
         message = "the volume has no nodeAffinity, so it is not known where it lies"
         return condition(PLACEMENT_VERIFIED, None, Reason.NOT_VERIFIED, message)
+    if nowhere:
+        message = "a policy approves no node, so there is no place to compare the volume's with"
+        return condition(PLACEMENT_VERIFIED, None, Reason.NO_APPROVED_NODE, message)
     return condition(
         PLACEMENT_VERIFIED, True, Reason.PLACED, "the volume lies where nodes are that every policy approves"
     )
