@@ -189,6 +189,7 @@ def test_a_volume_of_nobody_concerned_costs_nothing(lab: Lab, operator: Process,
     """Not one write; `tests/controllers/test_volumes.py` sees that nothing is reconciled either."""
     lab.namespace(f"{place}-free")
     try:
+        lab.wait_condition("sovpol", place, "", "Enforced", "True")
         wait_for("the namespace", lambda: lab.get("serviceaccount", "default", f"{place}-free"))
         lab.settle(operator)
         since = lab.position()

@@ -115,7 +115,9 @@ class ModelController:
             if artifact is not None:
                 plan = plan_model(msgspec.structs.replace(model, artifact=artifact), governance, context.settings)
         failure = await children.bring_about(context, item, plan.children, keep=_KEPT)
-        placed = placement_verified(context.store.volumes.known(item.owner.namespace, plan.claim), model.elsewhere)
+        known = context.store.volumes.known(item.owner.namespace, plan.claim)
+        nowhere = not all(context.store.approved.get(policy) for policy in governance.names)
+        placed = placement_verified(known, model.elsewhere, nowhere=nowhere)
         conditions = conditions_of(item, plan, artifact, self._import(item, plan, artifact), failure, placed)
         content: dict[str, Any] = {
             "location": context.store.volumes.location(item.owner.namespace, plan.claim),

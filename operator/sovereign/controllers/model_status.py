@@ -80,8 +80,11 @@ def conditions_of(
     return [*result, placed]
 
 
-def placement_verified(known: bool | None, elsewhere: Elsewhere | None) -> Condition:
-    """Whether the weights' volume lies where every policy wants it; ``known`` is None while there is no volume."""
+def placement_verified(known: bool | None, elsewhere: Elsewhere | None, *, nowhere: bool) -> Condition:
+    """Whether the weights' volume lies where every policy wants it.
+
+    ``known`` is None while there is no volume; ``nowhere``: some policy approves no node, so that there is nothing to compare with.
+    """
     if elsewhere is not None:
         return condition(PLACEMENT_VERIFIED, False, elsewhere.reason, elsewhere.message)
     if known is None:
@@ -89,6 +92,9 @@ def placement_verified(known: bool | None, elsewhere: Elsewhere | None) -> Condi
     if not known:
         message = "the volume has no nodeAffinity, so it is not known where it lies"
         return condition(PLACEMENT_VERIFIED, None, Reason.NOT_VERIFIED, message)
+    if nowhere:
+        message = "a policy approves no node, so there is no place to compare the volume's with"
+        return condition(PLACEMENT_VERIFIED, None, Reason.NO_APPROVED_NODE, message)
     return condition(
         PLACEMENT_VERIFIED, True, Reason.PLACED, "the volume lies where nodes are that every policy approves"
     )
