@@ -6,7 +6,7 @@ from typing import Any
 
 from sovereign.api.kinds import BY_KIND
 from sovereign.controllers.model import snapshot
-from sovereign.controllers.store import Object, decode
+from sovereign.controllers.store import Object, Store, decode
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import InferencePool, Manifest, Node, Policy, Runtime, Settings, SovereignModel
 from sovereign.plan.model import plan_model
@@ -72,7 +72,7 @@ def _policy(policy: Policy, nodes: Sequence[Node]) -> Iterator[Manifest]:
 
 
 def _model(item: Object, nodes: Sequence[Node]) -> Iterator[Manifest]:
-    nothing: Any = {"PersistentVolumeClaim": SimpleNamespace(rows={})}
+    nothing: Any = SimpleNamespace(caches={"PersistentVolumeClaim": SimpleNamespace(rows={})}, store=Store(SETTINGS))
     model = snapshot(item, nothing)
     for governed in (samples.governance(), _strict()):
         yield from plan_model(model, governed, SETTINGS).children

@@ -126,6 +126,8 @@ def test_a_template_renders_to_one_short_printable_argument_or_is_refused(source
         "{{ 2.0 ** 1024 }}",
         "{{ 1e308 * 10 }}",
         "{{ (1e308 * 10)|int }}",
+        "{% if 1e308 + 1e308 %}{{ 0 }}{% endif %}",
+        "{{ 1e308 + 1e308 - 1e308 - 1e308 }}",
     ],
 )
 def test_no_template_costs_more_than_its_length(source: str) -> None:

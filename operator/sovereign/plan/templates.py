@@ -160,6 +160,8 @@ _ERRORS: Final = (
     ValueError,
     ArithmeticError,
     AttributeError,
+    # What Jinja makes of a number that is too large, which it writes into the program as ``inf``.
+    NameError,
     # What nesting a template deeply does to Jinja's and Python's parsers.
     RecursionError,
     SyntaxError,
