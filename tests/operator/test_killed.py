@@ -16,8 +16,9 @@ from tests.operator.lab import Lab, Manifest, Process, custom, model_spec, pool_
 TIER = "killed"
 KINDS = "sovpool,smodel,deployment,service,serviceaccount,networkpolicy,pdb,hpa,job"
 CHILDREN = 5
-KILLS = 9
-"""Writes that an undisturbed operator needs at most; each of them is a time at which it is killed, once before and once after."""
+KILLS = 12
+"""Writes that an undisturbed operator needs at most, statuses that change with what it sees included; each of them is a time at which
+it is killed, once before and once after."""
 
 pytestmark = pytest.mark.xdist_group("faults")  # beside the others, on a control plane of their own
 
