@@ -8,6 +8,8 @@
   valueFrom: {fieldRef: {fieldPath: spec.serviceAccountName}}
 - name: SOVEREIGN_LEASE_NAME
   value: {{ include "sovereign.name" . }}
+- name: SOVEREIGN_LEASE_DURATION
+  value: {{ .Values.leaseDuration | int | quote }}
 - name: SOVEREIGN_IMPORTER_IMAGE
   value: {{ default (include "sovereign.image" .) .Values.workloads.importerImage }}
 - name: SOVEREIGN_IMAGE_PULL_SECRETS
