@@ -103,12 +103,17 @@ def test_audit_shows_what_enforce_then_evicts(lab: Lab, operator: Process, place
     wait_for("what was shown to go", lambda: uids(lab, place) == {"lawful": before["lawful"]})
     wait_for("the count", lambda: violations(lab, place)["current"] == 0)
     assert violations(lab, place)["total"] >= 4
-    told = {event["involvedObject"]["name"] for event in events(lab, place, "Evicted")}
-    assert told >= set(before) - {"lawful"}
+    gone = set(before) - {"lawful"}
+    wait_for("the Events of what went", lambda: evicted(lab, place) >= gone)
     # What the Deployment makes in their place is refused once the API server has the rules, and goes the same way until then.
-    assert {name for name in told if not name.startswith("old-")} == {"abroad", "reaching"}
+    assert {name for name in evicted(lab, place) if not name.startswith("old-")} == {"abroad", "reaching"}
     line = f"Pod {place}/reaching on node gpu-fr-1, policy {place}, rule pods.volumes, step evict: Evicted"
     assert line in operator.log.read_text()
+
+
+def evicted(lab: Lab, place: str) -> set[str]:
+    """Names of the pods that were told to be evicted."""
+    return {event["involvedObject"]["name"] for event in events(lab, place, "Evicted")}
 
 
 def test_a_policy_sweeps_the_namespace_that_it_comes_to_govern(lab: Lab, operator: Process, place: str) -> None:
