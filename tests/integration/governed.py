@@ -55,18 +55,16 @@ def governed(api: Api, kubectl: Kubectl, **spec: Any) -> Iterator[Place]:
         api.request("DELETE", f"/api/v1/namespaces/{namespace}")
 
 
-@contextmanager
-def stand_in(api: Api, kubectl: Kubectl, group: str, version: str, **kinds: str) -> Iterator[None]:
-    """Kinds of somebody else's API, by plural, which keep whatever fields they are given; there while it lasts."""
+def stand_in(api: Api, kubectl: Kubectl, group: str, version: str, **kinds: str) -> None:
+    """Kinds of somebody else's API, by plural, which keep whatever fields they are given.
+
+    They stay as long as the control plane: tests of another worker may need them.
+    """
     for plural, kind in kinds.items():
         answer = api.apply(_definition(group, version, plural, kind))
         assert answer.ok, answer.message
     names = [f"crd/{plural}.{group}" for plural in kinds]
     kubectl("wait", "--for=condition=Established", *names, "--timeout=60s")
-    try:
-        yield
-    finally:
-        kubectl("delete", *names, "--wait")
 
 
 def _definition(group: str, version: str, plural: str, kind: str) -> dict[str, Any]:

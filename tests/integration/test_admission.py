@@ -434,9 +434,10 @@ def test_the_api_server_finds_nothing_wrong_with_the_types(api: Api, namespace: 
 # --- size ---------------------------------------------------------------------------------------------
 
 
-def _many(count: int, **labels: str) -> list[Node]:
+def _many(count: int, domain: str, **labels: str) -> list[Node]:
+    """Nodes that do not exist; ``domain`` keeps their names apart from those of other tests, whose rules are about all namespaces."""
     facts = {FACT_JURISDICTION: "FR"} | labels
-    return [Node(f"node-{index:05}.fr-par.compute.internal", labels=facts) for index in range(count)]
+    return [Node(f"node-{index:05}.{domain}.internal", labels=facts) for index in range(count)]
 
 
 def _try_names(api: Api, namespace: str, enforcement: Enforcement, names: list[str]) -> None:
@@ -455,7 +456,7 @@ def _try_names(api: Api, namespace: str, enforcement: Enforcement, names: list[s
 def test_fifteen_thousand_approved_nodes_work(api: Api, namespace: str, free_namespace: str) -> None:
     """With every rule that lists them: for Bindings, pods and Nodes, and for strangers, because they are dedicated."""
     tier = {f"{namespace}.node-restriction.kubernetes.io/tier": "gold"}  # so that the nodes of other tests stay theirs
-    many = _many(15_000, **tier)
+    many = _many(15_000, namespace, **tier)
     placement = {"jurisdictions": ["FR"], "nodeSelector": tier, "dedicated": True}
     enforcement = enforce(api, make_policy(api, namespace, placement=placement), namespace, settings(api), many)
     names = [many[0].name, many[7_777].name, many[-1].name]
@@ -473,7 +474,7 @@ def test_names_cut_over_several_objects_are_each_judged_once(
     api: Api, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(approval, "BYTES_PER_OBJECT", 20_000)
-    many = _many(2_000)
+    many = _many(2_000, namespace)
     enforcement = enforce(api, make_policy(api, namespace), namespace, settings(api), many)
     shards = [one["metadata"]["name"] for one in enforcement.plan.admission if "-binding-" in one["metadata"]["name"]]
     assert len(shards) >= 8  # policies and bindings

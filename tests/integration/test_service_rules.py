@@ -33,7 +33,7 @@ from tests.integration.enforcement import (
 from tests.integration.governed import Place, governed, stand_in
 
 # One at a time: the kinds that stand in for the Gateway API are the whole cluster's.
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("stand-ins")]
+pytestmark = pytest.mark.integration
 
 OWN = {"app": "front"}
 
@@ -392,12 +392,12 @@ ROUTES = {
 
 
 @pytest.fixture(scope="module")
-def gateways(api: Api, kubectl: Kubectl, place: Place) -> Iterator[None]:
+def gateways(api: Api, kubectl: Kubectl, place: Place) -> None:
     """The Gateway API, installed after the policy, with its experimental kinds in an old version."""
     old = {plural: ROUTES[plural] for plural in ("tcproutes", "udproutes")}
     new = {plural: kind for plural, kind in ROUTES.items() if plural not in old}
-    with stand_in(api, kubectl, GATEWAY, "v1", **new), stand_in(api, kubectl, GATEWAY, "v1alpha2", **old):
-        yield
+    stand_in(api, kubectl, GATEWAY, "v1", **new)
+    stand_in(api, kubectl, GATEWAY, "v1alpha2", **old)
 
 
 def route(namespace: str, plural: str = "httproutes", name: str = "example", **spec: Any) -> Manifest:

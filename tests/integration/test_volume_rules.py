@@ -14,7 +14,7 @@ from tests.integration.enforcement import eventually, names
 from tests.integration.governed import Place, governed, stand_in
 
 # One at a time: the kinds that stand in for the snapshots' API are the whole cluster's, and so are volumes.
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("stand-ins")]
+pytestmark = pytest.mark.integration
 
 CLASS = f"class-{secrets.token_hex(4)}"
 """A storage class of this module's own: the rule about volumes holds in the whole cluster."""
@@ -35,13 +35,10 @@ def place(api: Api, kubectl: Kubectl) -> Iterator[Place]:
 
 
 @pytest.fixture(scope="module")
-def snapshots(api: Api, kubectl: Kubectl, place: Place) -> Iterator[None]:
+def snapshots(api: Api, kubectl: Kubectl, place: Place) -> None:
     """The snapshots' API, installed after the policy."""
-    with (
-        stand_in(api, kubectl, SNAPSHOT, "v1", volumesnapshots="VolumeSnapshot"),
-        stand_in(api, kubectl, GROUP_SNAPSHOT, "v1beta1", volumegroupsnapshots="VolumeGroupSnapshot"),
-    ):
-        yield
+    stand_in(api, kubectl, SNAPSHOT, "v1", volumesnapshots="VolumeSnapshot")
+    stand_in(api, kubectl, GROUP_SNAPSHOT, "v1beta1", volumegroupsnapshots="VolumeGroupSnapshot")
 
 
 def snapshot(namespace: str, name: str = "copy", **spec: Any) -> Manifest:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.security import threats
-from tests.security.threats import COLUMNS, DOCUMENT, ROOT, ROWS, Row, Test
+from tests.security.threats import COLUMNS, DOCUMENT, ROOT, ROWS, Proof, Row
 
 TABLE = list(threats.rows(DOCUMENT.read_text()))
 
@@ -43,7 +43,7 @@ REPORT = """<testsuites><testsuite>
 def test_a_test_that_did_not_run_or_pass_is_said(tmp_path: Path, name: str, wrong: str) -> None:
     report = tmp_path / "report.xml"
     report.write_text(REPORT)
-    row = Row(1, ("1",), (Test("tests/a/test_b.py", name),))
+    row = Row(1, ("1",), (Proof("tests/a/test_b.py", name),))
     found = threats.missing([row], threats.outcomes([report]), {"tests"})
     assert found == ([wrong] if wrong else [])
 

@@ -18,7 +18,7 @@ COLUMNS: Final = ("#", "Bypass or fault", "Prevented by", "Detected by", "Repair
 ROWS: Final = 27
 
 
-class Test(NamedTuple):
+class Proof(NamedTuple):
     """A test function, as the table names it: ``FILE::NAME``."""
 
     file: str
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
     number: int
     cells: tuple[str, ...]
-    tests: tuple[Test, ...]
+    tests: tuple[Proof, ...]
 
 
 def rows(text: str) -> Iterator[Row]:
@@ -49,7 +49,7 @@ def rows(text: str) -> Iterator[Row]:
         if len(cells) != len(COLUMNS):
             raise ValueError(f"row {cells[0]} has {len(cells)} cells, not {len(COLUMNS)}")
         named = re.findall(r"`((?:tests|e2e)/[\w/]+\.py)::(\w+)`", cells[COLUMNS.index("Tests")])
-        yield Row(int(cells[0]), tuple(cells), tuple(Test(*one) for one in named))
+        yield Row(int(cells[0]), tuple(cells), tuple(Proof(*one) for one in named))
 
 
 def defined(file: Path) -> set[str]:
@@ -58,15 +58,15 @@ def defined(file: Path) -> set[str]:
     return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, functions)}
 
 
-def outcomes(reports: Iterable[Path]) -> dict[Test, set[str]]:
+def outcomes(reports: Iterable[Path]) -> dict[Proof, set[str]]:
     """What became of each test by its function: passed, failed, skipped."""
-    found: dict[Test, set[str]] = {}
+    found: dict[Proof, set[str]] = {}
     for report in reports:
         for case in ElementTree.parse(report).iter("testcase"):
             file = "/".join(_module(case.get("classname", ""))) + ".py"
             name = case.get("name", "").partition("[")[0]
             wrong = [state for state in ("failure", "error", "skipped") if case.find(state) is not None]
-            found.setdefault(Test(file, name), set()).add(wrong[0] if wrong else "passed")
+            found.setdefault(Proof(file, name), set()).add(wrong[0] if wrong else "passed")
     return found
 
 
@@ -76,7 +76,7 @@ def _module(classname: str) -> list[str]:
     return [part for part in parts if not part.startswith("Test")]
 
 
-def missing(table: Iterable[Row], ran: dict[Test, set[str]], folders: Iterable[str]) -> list[str]:
+def missing(table: Iterable[Row], ran: dict[Proof, set[str]], folders: Iterable[str]) -> list[str]:
     """Tests of the table that did not run or did not pass, among those in ``folders``."""
     wrong = []
     for row in table:
