@@ -7,10 +7,13 @@ LOWEST := .venv-lowest
 NAME ?= sovereign
 LEVEL ?= control-plane
 ARGS ?=
+REPORTS := build/reports
 WORKERS ?= 2
+SEED ?= $(shell date +%s)
+FAULTS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test e2e e2e-requirements test-unit test-lowest check format crds chart docs lock cluster-up cluster-down testbed-conformance clean
+.PHONY: help demo demo-down test chaos fuzz e2e threats e2e-requirements test-unit test-lowest check format crds chart docs lock cluster-up cluster-down testbed-conformance clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-20s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,10 +31,20 @@ demo-down: $(STAMP) ## Remove what the demo started, at either level (ARGS="--na
 	$(BIN)/python -m testbed.demo --down $(ARGS)
 
 test: $(STAMP) check ## Lint, type-check and run every test, on a control plane of its own
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered --junitxml=$(REPORTS)/tests.xml $(ARGS)
+
+chaos: $(STAMP) ## Break everything around the operator, at random: FAULTS=1000 takes a quarter of an hour; SEED= repeats a run
+	$(BIN)/python -m testbed.chaos --seed $(SEED) --faults $(FAULTS) $(ARGS)
+
+fuzz: $(STAMP) ## Fuzz for some minutes: references, networks, CEL, bad input (SEED=... repeats a run)
+	@echo "SEED=$(SEED)"
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) $(ARGS)
 
 e2e: $(STAMP) ## Run the end-to-end tests: real nodes, a real model (root on Linux, or E2E_KUBECONFIG)
-	$(BIN)/python -m pytest e2e $(ARGS)
+	$(BIN)/python -m pytest e2e --junitxml=$(REPORTS)/e2e.xml $(ARGS)
+
+threats: $(STAMP) ## Check that the tests the threat model names ran and passed, after `make test` and `make e2e`
+	$(BIN)/python -m tests.security.threats $(wildcard $(REPORTS)/*.xml)
 
 e2e-requirements: $(STAMP) ## Install what real nodes need on this machine (Debian, as root)
 	$(BIN)/python -m testbed requirements --install
@@ -83,4 +96,4 @@ testbed-conformance: $(STAMP) ## Check the test bed itself against the upstream 
 	$(BIN)/python -m testbed conformance $(ARGS)
 
 clean: ## Remove the virtual environment and caches in the tree
-	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* dist
+	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* build dist

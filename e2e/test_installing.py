@@ -41,27 +41,27 @@ def test_an_upgrade_and_the_way_back_restart_no_model_pod(served: World, newer: 
     served.helm("upgrade", RELEASE, newer, *place(), *values(served, served.images.newer))
     assert {image(pod) for pod in operators(served)} == {served.images.newer}
     wait_for("a leader of the new version", lambda: leader(served) in names(operators(served)))
-    _has_looked(served, NEWER)
+    _has_looked(served)
     assert running(served) == before
 
     served.helm("rollback", RELEASE, f"--namespace={SYSTEM}", "--wait", "--timeout=120s")
     assert {image(pod) for pod in operators(served)} == {served.images.operator}
     wait_for("a leader of the old version", lambda: leader(served) in names(operators(served)))
-    _has_looked(served, "again")
+    _has_looked(served)
     assert running(served) == before
 
 
-def _has_looked(world: World, mark: str) -> None:
-    """The operator in charge has reconciled the pool: it has put back what was changed."""
-    world.cluster.kubectl(
-        "label", "deployment", POOL, "-n", "chat", f"app.kubernetes.io/managed-by={mark}", "--overwrite"
-    )
+def _has_looked(world: World) -> None:
+    """The operator in charge has reconciled the pool: it has made anew what was deleted."""
+    before = world.get("poddisruptionbudget", POOL, "chat")
+    assert before is not None
+    world.cluster.kubectl("delete", "poddisruptionbudget", POOL, "-n", "chat")
 
     def mended() -> bool:
-        found = world.get("deployment", POOL, "chat")
-        return found is not None and found["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "sovereign-operator"
+        found = world.get("poddisruptionbudget", POOL, "chat")
+        return found is not None and found["metadata"]["uid"] != before["metadata"]["uid"]
 
-    wait_for("the label to be put back", mended)
+    wait_for("the disruption budget to come back", mended)
 
 
 def running(world: World) -> set[tuple[str, str, int]]:

@@ -32,8 +32,9 @@ class Request:
 
     @property
     def writes(self) -> bool:
-        """Whether it was meant to change something."""
-        return self.verb not in ("get", "list", "watch", "head", "options") and not self.resource.endswith("reviews")
+        """Whether it was meant to change something: not a dry run, a question, or the wish for a token, of which nothing is stored."""
+        asks = self.resource.endswith(("reviews", "/token")) or "dryRun=All" in self.uri
+        return self.verb not in ("get", "list", "watch", "head", "options") and not asks
 
 
 def position(log: Path) -> int:

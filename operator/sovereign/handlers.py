@@ -10,24 +10,18 @@ import kopf
 from sovereign.api.kinds import KINDS
 from sovereign.api.meta import GROUP, VERSION
 from sovereign.cluster.connection import Connection
+from sovereign.cluster.session import Watching, session
 from sovereign.controllers.dispatch import Dispatcher
 
 
-def registry(dispatcher: Dispatcher, connection: Connection) -> kopf.OperatorRegistry:
-    """A kopf registry that feeds ``dispatcher``."""
+def registry(dispatcher: Dispatcher, connection: Connection, watching: Watching) -> kopf.OperatorRegistry:
+    """A kopf registry that feeds ``dispatcher``; ``watching`` sees its requests pass."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
-    def login(**_: Any) -> kopf.ConnectionInfo:
+    async def login(**_: Any) -> kopf.AiohttpSession:
         connection.forget_token()
-        return kopf.ConnectionInfo(
-            server=connection.server,
-            ca_path=connection.ca_path,
-            insecure=connection.insecure,
-            token=connection.token,
-            certificate_path=connection.certificate_path,
-            private_key_path=connection.private_key_path,
-        )
+        return session(connection, watching)
 
     async def ours(event: kopf.RawEvent, **_: Any) -> None:
         dispatcher.ours(event["type"] == "DELETED", event["object"])
@@ -57,4 +51,5 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.server_timeout = 600
     chosen.watching.reconnect_backoff = 0.1
     chosen.networking.request_timeout = 30
+    chosen.networking.error_backoffs = (0.5, 1, 2)
     return chosen

@@ -78,6 +78,15 @@ def run(
     lease_name: Annotated[
         str, typer.Option(envvar="SOVEREIGN_LEASE_NAME", help="Name of the lease.")
     ] = "sovereign-operator",
+    lease_duration: Annotated[
+        int,
+        typer.Option(
+            envvar="SOVEREIGN_LEASE_DURATION",
+            min=3,
+            max=600,
+            help="Seconds after which a standby takes over from a leader that is gone; a leader stops after two thirds of it.",
+        ),
+    ] = 15,
     service_account: Annotated[
         str, typer.Option(envvar="SOVEREIGN_SERVICE_ACCOUNT", help="The operator's own service account.")
     ] = "sovereign-operator",
@@ -175,6 +184,20 @@ def run(
             help="Pull secrets in the operator's own namespace, for the controls of network probes, comma-separated.",
         ),
     ] = "",
+    canary_service_account: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_CANARY_SERVICE_ACCOUNT",
+            help="Service account in the operator's namespace that the rules are tried as; empty: they are not.",
+        ),
+    ] = "",
+    canary_interval: Annotated[
+        str,
+        typer.Option(
+            envvar="SOVEREIGN_CANARY_INTERVAL",
+            help="Time from one round of canaries to the next: 10s, 60s or 5m; 0: the rules are not tried.",
+        ),
+    ] = "60s",
     log_format: Annotated[
         LogFormat, typer.Option(envvar="SOVEREIGN_LOG_FORMAT", help="json, or text for people.")
     ] = LogFormat.JSON,
@@ -191,6 +214,7 @@ def run(
         system_namespaces=_listed(system_namespaces),
         node_facts_writers=Subjects(_listed(node_facts_users), _listed(node_facts_groups)),
         node_agents=_agents(node_agents),
+        canary_user=f"system:serviceaccount:{namespace}:{canary_service_account}" if canary_service_account else "",
         importer_image=importer_image,
         image_pull_secrets=_listed(image_pull_secrets),
         cluster_domain=cluster_domain,
@@ -206,7 +230,19 @@ def run(
     heartbeat = _seconds("--evidence-interval", evidence_interval)
     if not heartbeat:
         raise typer.BadParameter("--evidence-interval: a ledger without heartbeats cannot show a silence; write 5m")
-    options = Options(settings, identity, lease_name, workers, listen, probe_listen, heartbeat, evidence_key)
+    options = Options(
+        settings,
+        identity,
+        lease_name,
+        workers,
+        listen,
+        probe_listen,
+        evidence_interval=heartbeat,
+        evidence_key=evidence_key,
+        canary_account=canary_service_account,
+        canary_interval=_seconds("--canary-interval", canary_interval),
+        lease_duration=lease_duration,
+    )
     try:
         connection = connect(kubeconfig or None)
     except ConnectionUnavailable as error:

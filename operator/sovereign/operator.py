@@ -18,30 +18,49 @@ import msgspec
 from sovereign import __version__, handlers
 from sovereign.api.meta import LABEL_MANAGED_BY, MANAGED_BY
 from sovereign.cluster import metrics, rows
+from sovereign.cluster.account import Account
 from sovereign.cluster.client import ApiError, Client
 from sovereign.cluster.connection import Connection
 from sovereign.cluster.endpoints import serve
 from sovereign.cluster.events import Events
 from sovereign.cluster.evidence import Recorder
-from sovereign.cluster.lease import Lease
+from sovereign.cluster.lease import DURATION, Lease, Timing
 from sovereign.cluster.listener import listen
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.reflector import Reflector
-from sovereign.cluster.resources import CHILDREN, MUTATING, NAMESPACES, NODES, OURS, PODS, Resource
+from sovereign.cluster.resources import (
+    BY_KIND,
+    CHILDREN,
+    ENDPOINT_SLICES,
+    MUTATING,
+    NAMESPACES,
+    NODES,
+    OURS,
+    PODS,
+    VOLUMES,
+    Resource,
+)
 from sovereign.cluster.rows import Child, Pod
+from sovereign.cluster.session import Watching
+from sovereign.controllers.canary import Canaries
 from sovereign.controllers.context import Context
 from sovereign.controllers.dispatch import Dispatcher
 from sovereign.controllers.engine import Engine
 from sovereign.controllers.heartbeat import beat
 from sovereign.controllers.model import ModelController
+from sovereign.controllers.node import NodeController
 from sovereign.controllers.policy import PolicyController
 from sovereign.controllers.pool import PoolController
 from sovereign.controllers.probe import Prober
+from sovereign.controllers.read_back import Schemas
 from sovereign.controllers.repair import PodRepair
 from sovereign.controllers.static_pods import watch_events
-from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, RUNTIME, Store
+from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, RUNTIME, Store
+from sovereign.controllers.sweep import Sweep
 from sovereign.evidence.signature import private_key
 from sovereign.plan.inventory import Node, Settings
+from sovereign.residency.others import CONTROLLERS_SLICES, Other, other
+from sovereign.residency.volumes import Volume, volume
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -61,10 +80,16 @@ class Options:
     listen: str
     probe_listen: str = ""
     """Where network probes are answered; empty: nowhere."""
+    canary_account: str = ""
+    """The service account that canaries are sent as; empty: none are."""
+    canary_interval: int = 0
+    """Seconds from one round of canaries to the next; 0: none are sent."""
     evidence_interval: int = 300
     """Seconds from one heartbeat of the evidence ledger to the next."""
     evidence_key: str = ""
     """File with the Ed25519 key that signs the ledger; empty: it is not signed."""
+    lease_duration: float = DURATION
+    """Seconds."""
 
 
 class Operator:
@@ -79,36 +104,52 @@ class Operator:
 
     async def run(self) -> int:
         """Run until stopped; returns the exit code."""
-        client = Client(self._connection, f"sovereign-operator/{__version__}", metrics.observe_request)
+        client, election = self._client(), self._client()
+        metrics.TASKS.set_function(lambda: len(asyncio.all_tasks()))
         async with contextlib.AsyncExitStack() as stack:
             endpoints = await serve(self._options.listen, lambda: self._failed, self._readiness)
             stack.push_async_callback(endpoints.cleanup)
             if self._options.probe_listen:
                 stack.callback((await listen(self._options.probe_listen)).close)
             await stack.enter_async_context(client)
-            return await self._run(client)
+            await stack.enter_async_context(election)
+            return await self._run(client, election)
+
+    def _client(self) -> Client:
+        return Client(self._connection, f"sovereign-operator/{__version__}", metrics.observe_request)
 
     def _readiness(self) -> str:
         return "" if self._synced.is_set() else "caches are not synced yet"
 
-    async def _run(self, client: Client) -> int:
+    async def _run(self, client: Client, election: Client) -> int:
         settings = await self._discover(client)
         store, queue = Store(settings), Queue()
         dispatcher = Dispatcher(store, queue)
         caches = {resource.kind: _children(client, resource, dispatcher) for resource in self._served(settings)}
         pods: Reflector[Pod] = Reflector(client, PODS, rows.pod, dispatcher.pod)
+        volumes: Reflector[Volume] = Reflector(client, VOLUMES, volume, dispatcher.volume)
+        others = [_others(client, resource, selector, dispatcher) for resource, selector in _OTHERS]
         evidence = Recorder(self._options.identity, _print, self._signing_key())
         events = Events(client, evidence.record)
         context = Context(client, store, caches, queue, events, settings, evidence, dispatcher.vanished)
-        lease = Lease(client, settings.operator_namespace, self._options.lease_name, self._options.identity, evidence)
+        lease = self._lease(election, evidence)
+        client.may_write = lambda: lease.held
         metrics.LEADING.labels(self._options.lease_name).set_function(lambda: float(lease.leading.is_set()))
         ready = asyncio.Event()
-        kopf_task = asyncio.create_task(self._watch(dispatcher, ready), name="kopf")
+        sweep = Sweep(client, store, dispatcher)
+        kopf_task = asyncio.create_task(
+            self._watch(dispatcher, Watching(sweep.paths, sweep.listed_again), ready), name="kopf"
+        )
         tasks = [
             kopf_task,
+            asyncio.create_task(sweep.run(), name="sweep"),
             asyncio.create_task(pods.run(), name="pods"),
+            asyncio.create_task(volumes.run(), name="volumes"),
+            *(asyncio.create_task(cache.run(), name=f"others' {cache.resource.plural}") for cache in others),
             *(asyncio.create_task(cache.run(), name=kind) for kind, cache in caches.items()),
-            asyncio.create_task(self._lead(context, dispatcher, lease, [pods, *caches.values()], ready), name="lead"),
+            asyncio.create_task(
+                self._lead(context, dispatcher, lease, [pods, volumes, *others, *caches.values()], ready), name="lead"
+            ),
         ]
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -119,6 +160,12 @@ class Operator:
         await _cancel([kopf_task])
         logger.info("Stopped")
         return code
+
+    def _lease(self, client: Client, evidence: Recorder) -> Lease:
+        options = self._options
+        timing = Timing.of(options.lease_duration)
+        namespace = options.settings.operator_namespace
+        return Lease(client, namespace, options.lease_name, options.identity, evidence, timing)
 
     def _report(self, ended: Iterable[asyncio.Task[Any]]) -> int:
         """Why it ended: 0 when asked to."""
@@ -151,10 +198,10 @@ class Operator:
     def _served(self, settings: Settings) -> list[Resource]:
         return [resource for resource in CHILDREN if settings.mutating_admission or resource.kind not in MUTATING]
 
-    async def _watch(self, dispatcher: Dispatcher, ready: asyncio.Event) -> None:
+    async def _watch(self, dispatcher: Dispatcher, watching: Watching, ready: asyncio.Event) -> None:
         """Run kopf until it is told to stop by a signal, or fails."""
         await kopf.operator(
-            registry=handlers.registry(dispatcher, self._connection),
+            registry=handlers.registry(dispatcher, self._connection, watching),
             settings=handlers.settings(),
             standalone=True,
             clusterwide=True,
@@ -176,20 +223,36 @@ class Operator:
         caches: Sequence[Reflector[Any]],
         ready: asyncio.Event,
     ) -> None:
-        """Sync, take the lease, then work as long as it is held."""
+        """Sync, then take the lease and work."""
         started = time.monotonic()
         await ready.wait()
         self._take_signals()
         await asyncio.gather(*(cache.synced.wait() for cache in caches))
+        await Schemas(context).look()
         await self._first_look(context, dispatcher)
         self._synced.set()
         logger.info("Caches are synced after %.1f s", time.monotonic() - started)
+        async with contextlib.AsyncExitStack() as stack:
+            canaries = await self._canaries(context, stack)
+            await self._work(context, dispatcher, lease, canaries)
+
+    async def _canaries(self, context: Context, stack: contextlib.AsyncExitStack) -> Canaries | None:
+        account, interval = self._options.canary_account, self._options.canary_interval
+        if not account or not interval:
+            return None
+        agent = f"sovereign-canary/{__version__}"
+        made = Account(context.client, context.settings.operator_namespace, account, agent)
+        return Canaries(context, await stack.enter_async_context(made), interval)
+
+    async def _work(self, context: Context, dispatcher: Dispatcher, lease: Lease, canaries: Canaries | None) -> None:
+        """Take the lease, then work as long as it is held."""
         repair, prober = PodRepair(context), Prober(context)
         reconcilers = {
-            POLICY: PolicyController(context).reconcile,
+            POLICY: PolicyController(context, canaries).reconcile,
             MODEL: ModelController(context).reconcile,
             POOL: PoolController(context, prober).reconcile,
             POD: repair.reconcile,
+            NODE: NodeController(context).reconcile,
             PROBES.kind: prober.reconcile,
             RUNTIME: _nothing,
         }
@@ -200,6 +263,8 @@ class Operator:
             working = [
                 asyncio.create_task(engine.run(), name="workers"),
                 asyncio.create_task(watch_events(context, dispatcher), name="static pods"),
+                asyncio.create_task(Schemas(context).run(), name="schemas"),
+                *([asyncio.create_task(canaries.run(), name="canaries")] if canaries is not None else []),
                 asyncio.create_task(beat(context, self._options.evidence_interval), name="heartbeat"),
             ]
             try:
@@ -238,6 +303,20 @@ def _children(client: Client, resource: Resource, dispatcher: Dispatcher) -> Ref
         dispatcher.child,
         selector=f"{LABEL_MANAGED_BY}={MANAGED_BY}",
         inherit=rows.inherit,
+    )
+
+
+_OTHERS: Final = (
+    (BY_KIND["NetworkPolicy"], f"{LABEL_MANAGED_BY}!={MANAGED_BY}"),
+    (BY_KIND["Service"], f"{LABEL_MANAGED_BY}!={MANAGED_BY}"),
+    (ENDPOINT_SLICES, CONTROLLERS_SLICES),
+)
+"""What others make and policies may refuse, by selectors that leave out what is cached already, or changes all the time."""
+
+
+def _others(client: Client, resource: Resource, selector: str, dispatcher: Dispatcher) -> Reflector[Other]:
+    return Reflector(
+        client, resource, lambda manifest: other(manifest, resource.kind), dispatcher.other, selector=selector
     )
 
 

@@ -112,6 +112,7 @@ def operator(cluster: Cluster, importer_image: str) -> Operator:
     environment = {
         "SOVEREIGN_NAMESPACE": sync.NAMESPACE,
         "SOVEREIGN_IMPORTER_IMAGE": importer_image,
+        "SOVEREIGN_CANARY_SERVICE_ACCOUNT": f"{sync.RELEASE}-canary",
         "SOVEREIGN_LISTEN": f"{ports.LOOPBACK}:{port}",
         "SOVEREIGN_LOG_FORMAT": "text",
     }

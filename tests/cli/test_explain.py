@@ -22,7 +22,8 @@ def test_a_node_is_judged_by_every_rule_of_every_policy(run: Run, write: Write) 
     file = write(policy(), french, namespace(), model(), pool(), ZONED, *NODES)
     answer = explained(run, "node", "gpu-fr-2", "-f", file)
     assert {entry["policy"]: entry["approved"] for entry in answer["policies"]} == {"eu": True, "france": True}
-    assert [rule["rule"] for rule in answer["policies"][0]["rules"]][:2] == [
+    assert [rule["rule"] for rule in answer["policies"][0]["rules"]][:3] == [
+        "placement.identity",
         "placement.facts",
         "placement.jurisdictions",
     ]
@@ -30,7 +31,7 @@ def test_a_node_is_judged_by_every_rule_of_every_policy(run: Run, write: Write) 
     assert [entry["ok"] for entry in answer["pools"]] == [True]
 
     refused = explained(run, "node", "gpu-fr-1", "-f", file)
-    assert refused["policies"][1]["rules"][0] == {
+    assert refused["policies"][1]["rules"][1] == {
         "rule": "placement.facts",
         "ok": False,
         "message": "without the label sovereignai.node-restriction.kubernetes.io/region",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovereign.cluster.difference import Difference, contains, difference, fingerprint
+from sovereign.cluster.difference import Difference, contains, difference, fingerprint, missing
 from sovereign.cluster.rows import child, inherit
 
 Manifest = dict[str, Any]
@@ -132,3 +132,25 @@ def test_more_fields_than_planned_are_contained(desired: Manifest, extra: Any) -
 @given(st.integers(1, 9), st.integers(1, 9))
 def test_numbers_outside_quantities_are_compared_as_they_are(one: int, other: int) -> None:
     assert contains({"replicas": one}, {"replicas": other}) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("live", "path"),
+    [
+        (DESIRED, ""),
+        (DESIRED | {"spec": DESIRED["spec"] | {"replicas": 1}}, "spec.replicas"),
+        (
+            DESIRED | {"spec": {key: value for key, value in DESIRED["spec"].items() if key != "replicas"}},
+            "spec.replicas",
+        ),
+        (DESIRED | {"spec": None}, "spec"),
+    ],
+)
+def test_what_was_not_stored_is_named_by_its_path(live: Manifest, path: str) -> None:
+    assert missing(live, DESIRED) == path
+
+
+def test_the_path_of_a_field_in_a_list() -> None:
+    assert missing({"ports": [{"port": 1}, {"port": 2}]}, {"ports": [{"port": 1}, {"port": 3}]}) == "ports[1].port"
+    assert missing({"ports": [{"port": 1}]}, {"ports": [{"port": 1}, {"port": 3}]}) == "ports"
+    assert missing({"limits": {"cpu": "1"}}, {"limits": {"cpu": "1000m"}}) == ""

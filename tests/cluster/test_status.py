@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovereign.api.conditions import Reason
-from sovereign.cluster.status import changes, condition, with_conditions
+from sovereign.api.conditions import READY, Reason
+from sovereign.cluster.status import changes, condition, turned, with_conditions
 
 OLD_TIME = "2020-01-01T00:00:00Z"
 
@@ -61,3 +61,13 @@ def test_abnormal_conditions_are_left_out_when_false() -> None:
 
 def test_an_unknown_is_never_a_pass() -> None:
     assert condition("Verified", None, Reason.NOT_VERIFIED)["status"] == "Unknown"
+
+
+def test_a_condition_that_somebody_else_wrote_is_no_reason_to_fail() -> None:
+    """Row 22: with nothing but what the CRD asks for, whether it says what is true or not."""
+    wanted = condition(READY, True, Reason.READY)
+    for said in ("True", "False"):
+        forged = {"conditions": [{"type": READY, "status": said, "reason": "Forged"}]}
+        new = with_conditions(forged, 1, [wanted], {})
+        assert new["conditions"][0]["lastTransitionTime"]
+        assert turned(forged, new)

@@ -1,5 +1,6 @@
 """Whatever the order of events, and however often each comes: the operator ends with the same view of the cluster."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from sovereign.api.meta import FACT_JURISDICTION, FACT_REGION
 from sovereign.cluster import rows
 from sovereign.cluster.queue import Key, Queue
-from sovereign.controllers.dispatch import Dispatcher
+from sovereign.controllers.dispatch import TALLY, Dispatcher
 from sovereign.controllers.store import POD, Store
 from sovereign.plan.inventory import Settings
 
@@ -69,7 +70,7 @@ def view(store: Store) -> object:
     """Everything that later work is computed from."""
     return (
         {name: frozenset(approved) for name, approved in store.approved.items()},
-        {uid: violation.policies for uid, violation in store.violations.items()},
+        {uid: store.findings.violations(uid) for uid in store.findings},
         {key: (item.owner.generation, item.spec) for key, item in store.objects.items()},
         {name: store.governance(name).names for name in store.namespaces},
         {key.node for key in store.pods.values()},
@@ -128,7 +129,7 @@ def test_the_incremental_view_is_that_of_a_fresh_start(history: list[Event]) -> 
 def test_every_pod_in_the_wrong_place_is_queued_for_repair(history: list[Event]) -> None:
     store, queue = feed(history)
     for (namespace, name), row in store.pods.items():
-        if row.uid in store.violations:
+        if row.uid in store.findings:
             assert Key(POD, namespace, name) in queue
 
 
@@ -144,7 +145,7 @@ def test_a_policy_that_is_gone_governs_nothing() -> None:
         ]
     )
     assert not store.governance("x").governed
-    assert store.violations == {}
+    assert len(store.findings) == 0
 
 
 def test_a_policy_that_cannot_be_understood_keeps_governing_as_before() -> None:
@@ -171,8 +172,11 @@ def test_a_pod_in_the_wrong_place_that_is_gone_is_counted_no_more() -> None:
             ("pod", "", pod("pod", "x", "n", 1)),
         ]
     )
-    assert set(store.violations) == {"pod"}
-    dispatcher = Dispatcher(store, later := Queue(lambda: 0.0))
+    assert set(store.findings) == {"pod"}
+    now = 0.0
+    dispatcher = Dispatcher(store, later := Queue(lambda: now))
     dispatcher.pod(store.pods[("x", "pod")], None)
-    assert store.violations == {}
-    assert Key("SovereigntyPolicy", "", "p") in later
+    assert len(store.findings) == 0
+    now = TALLY
+    asyncio.run(later.get())  # its repair
+    assert asyncio.run(later.get()) == Key("SovereigntyPolicy", "", "p")

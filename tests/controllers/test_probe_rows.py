@@ -88,5 +88,5 @@ def test_a_probes_pod_in_the_wrong_place_is_repaired_like_any_other(dispatcher: 
     dispatcher.ours(False, policy)
     dispatcher.node(False, {"metadata": {"name": "n", "uid": "n", "labels": {FACT_JURISDICTION: "US"}}})
     dispatcher.pod(None, pod("n"))
-    assert set(dispatcher._store.violations) == {"p"}
+    assert set(dispatcher._store.findings) == {"p"}
     assert Key(POD, "x", "p") in queue

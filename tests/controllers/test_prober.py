@@ -9,6 +9,7 @@ import pytest
 from sovereign.cluster.client import Client
 from sovereign.cluster.connection import Connection
 from sovereign.cluster.events import Events
+from sovereign.cluster.evidence import Recorder
 from sovereign.cluster.queue import Queue
 from sovereign.controllers.context import Context
 from sovereign.controllers.probe import Prober
@@ -28,7 +29,9 @@ def queue() -> Queue:
 @pytest.fixture
 def prober(queue: Queue) -> Prober:
     client = Client(Connection("http://127.0.0.1:1"), "test")
-    return Prober(Context(client, Store(SETTINGS), {}, queue, Events(client), SETTINGS, set()))
+    evidence = Recorder("test", lambda _: None)
+    events = Events(client, evidence.record)
+    return Prober(Context(client, Store(SETTINGS), {}, queue, events, SETTINGS, evidence, set()))
 
 
 def pool(*probes: dict[str, Any]) -> Object:

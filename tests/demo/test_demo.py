@@ -42,8 +42,8 @@ def test_every_step_is_shown_and_holds_and_nothing_is_left(state_home: Path) -> 
     for number, step in enumerate(STEPS, 1):
         assert f"{number}. {step.title}\n" in done.stdout
     assert f"All {len(STEPS)} steps hold" in done.stdout
-    assert " ".join(done.stdout.split()).count("denied request: policy eu: ") == 6, (
-        "five bypasses, and one with the operator stopped"
+    assert " ".join(done.stdout.split()).count("denied request: policy eu: ") == 7, (
+        "five bypasses, an edited child, and one with the operator stopped"
     )
     assert "DigestMismatch" in done.stdout
     assert "NoApprovedNode" in done.stdout

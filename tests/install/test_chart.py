@@ -29,7 +29,10 @@ OBJECTS = {
     "Service",
     "CustomResourceDefinition",
     "InferenceRuntime",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
 }
+GUARD = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 
 
 def render(helm: Helm, *flags: str) -> list[dict[str, Any]]:
@@ -75,7 +78,8 @@ def test_defaults_render_everything_but_the_service_monitor(helm: Helm) -> None:
         ("networkPolicy.enabled=false", {"NetworkPolicy"}),
         ("metrics.service.enabled=false", {"Service"}),
         ("rbac.create=false", {"ClusterRoleBinding", "Role", "RoleBinding"}),
-        ("serviceAccount.create=false,serviceAccount.name=mine", {"ServiceAccount"}),
+        ("serviceAccount.create=false,serviceAccount.name=mine,canaries.enabled=false", {"ServiceAccount", *GUARD}),
+        ("canaries.enabled=false", GUARD),
     ],
 )
 def test_each_part_can_be_left_out(helm: Helm, flag: str, gone: set[str]) -> None:
@@ -86,7 +90,7 @@ def test_aggregated_roles_can_be_left_out(helm: Helm) -> None:
     roles = {
         each["metadata"]["name"] for each in render(helm, "--set=rbac.aggregate=false") if each["kind"] == "ClusterRole"
     }
-    assert roles == {"sovereign-operator"}
+    assert roles == {"sovereign-operator", "sovereign-operator-canary"}
 
 
 def test_service_monitor_only_when_asked_for(helm: Helm) -> None:
@@ -151,12 +155,14 @@ def test_settings_reach_the_operator(helm: Helm) -> None:
         "nodeAgents={monitoring/node-exporter}",
         "clusterDomain=example.local",
         "workers=16",
+        "leaseDuration=30",
         "listenAddress=0.0.0.0",
         "imagePullSecrets[0].name=own",
         "networkProbe.interval=90s",
         "networkProbe.concurrency=4",
         "networkProbe.port=9000",
         "networkProbe.timeout=5s",
+        "canaries.interval=30s",
         "evidence.interval=90s",
         "evidence.signingKeySecret=evidence",
         "log.format=text",
@@ -168,6 +174,7 @@ def test_settings_reach_the_operator(helm: Helm) -> None:
         "SOVEREIGN_POD_NAME": "",
         "SOVEREIGN_SERVICE_ACCOUNT": "",
         "SOVEREIGN_LEASE_NAME": "sovereign-operator",
+        "SOVEREIGN_LEASE_DURATION": "30",
         "SOVEREIGN_IMPORTER_IMAGE": importer,
         "SOVEREIGN_IMAGE_PULL_SECRETS": "one,two",
         "SOVEREIGN_SYSTEM_NAMESPACES": "kube-system,ingress",
@@ -183,6 +190,8 @@ def test_settings_reach_the_operator(helm: Helm) -> None:
         "SOVEREIGN_PROBE_CONCURRENCY": "4",
         "SOVEREIGN_PROBE_TIMEOUT": "5s",
         "SOVEREIGN_OWN_PULL_SECRETS": "own",
+        "SOVEREIGN_CANARY_SERVICE_ACCOUNT": "sovereign-operator-canary",
+        "SOVEREIGN_CANARY_INTERVAL": "30s",
         "SOVEREIGN_EVIDENCE_INTERVAL": "90s",
         "SOVEREIGN_EVIDENCE_KEY": "/etc/sovereign/evidence/key.pem",
         "SOVEREIGN_LOG_FORMAT": "text",
@@ -242,6 +251,27 @@ def test_network_probes_reach_the_operator_from_everywhere(helm: Helm) -> None:
     off = render(helm, "--set=networkProbe.enabled=false")
     assert environment(off)["SOVEREIGN_PROBE_LISTEN"] == ""
     assert [port["name"] for port in pod(off)["containers"][0]["ports"]] == ["http"]
+
+
+def test_without_canaries_the_operator_asks_for_no_token(helm: Helm) -> None:
+    off = render(helm, "--set=canaries.enabled=false")
+    assert environment(off)["SOVEREIGN_CANARY_SERVICE_ACCOUNT"] == ""
+    assert [each["metadata"]["name"] for each in off if "canary" in each["metadata"]["name"]] == []
+    asked = [rule["resources"] for rule in one(off, "Role")["rules"]]
+    assert ["serviceaccounts/token"] not in asked
+    assert ["serviceaccounts/token"] in [rule["resources"] for rule in one(render(helm), "Role")["rules"]]
+
+
+def test_the_guard_is_about_the_canaries_account_alone(helm: Helm) -> None:
+    """It fails closed, so whatever else it were about would be shut out."""
+    objects = render(helm)
+    name = "sovereign-operator-canary"
+    guard, binding = (one(objects, kind, name)["spec"] for kind in sorted(GUARD))
+    user = f"request.userInfo.username == 'system:serviceaccount:sovereign-system:{name}'"
+    assert [each["expression"] for each in guard["matchConditions"]] == [user]
+    assert guard["failurePolicy"] == "Fail"
+    assert binding == {"policyName": name, "validationActions": ["Deny"]}
+    assert one(objects, "ServiceAccount", name)["automountServiceAccountToken"] is False
 
 
 def test_crds_are_those_of_the_tree_and_are_kept(helm: Helm) -> None:

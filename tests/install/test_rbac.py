@@ -21,8 +21,9 @@ TABLE = Path(__file__).with_name("rbac.txt")
 Access = tuple[str, str, str]
 """A verb, a resource as kubectl writes it (``nodes/proxy``, ``deployments.apps``), and an object's name or nothing."""
 
+CANARY = f"{sync.RELEASE}-canary"
 HEADER = """\
-# What the operator may do beyond what every service account may: `kubectl auth can-i --list` with its own token.
+# What the operator and its canaries may do beyond what every service account may: `kubectl auth can-i --list` with their own tokens.
 # UPDATE_GOLDEN=1 pytest tests/install/test_rbac.py writes this file.
 """
 
@@ -87,7 +88,13 @@ def rights(kubectl: Kubectl, namespace: str) -> set[str]:
     return {" ".join(line.split()) for line in lines}
 
 
-def table(bare: Cluster, operator: Kubectl) -> str:
+@pytest.fixture(scope="module")
+def canary(bare: Cluster, operator: Kubectl) -> Kubectl:
+    """kubectl with the token of the account that the rules are tried as."""
+    return bare.kubectl_as(bare.service_account_kubeconfig(sync.NAMESPACE, CANARY))
+
+
+def table(bare: Cluster, operator: Kubectl, canary: Kubectl) -> str:
     anyone = bare.kubectl_as(bare.service_account_kubeconfig("default", "default"))
     text = HEADER
     for title, namespace in (("in every namespace", "default"), ("in its own namespace, besides", sync.NAMESPACE)):
@@ -95,11 +102,12 @@ def table(bare: Cluster, operator: Kubectl) -> str:
         if namespace == sync.NAMESPACE:
             rows -= rights(operator, "default")
         text += f"\n# {title}: resources, URLs, names, verbs\n" + "".join(f"{row}\n" for row in sorted(rows))
-    return text
+    text += "\n# the canaries' account, in every namespace\n"
+    return text + "".join(f"{row}\n" for row in sorted(rights(canary, "default") - rights(anyone, "default")))
 
 
-def test_rights_are_those_of_the_table(bare: Cluster, operator: Kubectl) -> None:
-    found = table(bare, operator)
+def test_rights_are_those_of_the_table(bare: Cluster, operator: Kubectl, canary: Kubectl) -> None:
+    found = table(bare, operator, canary)
     if os.environ.get("UPDATE_GOLDEN"):
         TABLE.write_text(found)
     assert found == TABLE.read_text()
@@ -109,6 +117,51 @@ def test_rights_are_those_of_the_table(bare: Cluster, operator: Kubectl) -> None
 @pytest.mark.parametrize("namespace", ["default", "kube-system", sync.NAMESPACE])
 def test_never(operator: Kubectl, namespace: str, what: str) -> None:
     assert allowed(operator, namespace, NEVER[what]) == []
+
+
+OF_CANARIES = {
+    "read anything": access(
+        ("get", "list", "watch"), "secrets", "pods", "configmaps", "nodes", "namespaces", "serviceaccounts"
+    ),
+    "write a Secret": access(WRITE, "secrets"),
+    "reach into a node or a pod that is there": [*NEVER["reach into a node"], *NEVER["reach into a pod"]],
+    "delete anything": access(("delete", "deletecollection"), "pods", "networkpolicies.networking.k8s.io", "nodes"),
+    "become somebody else": [*NEVER["become somebody else"], *NEVER["get a token"]],
+    "widen its own rights": NEVER["widen its own rights"],
+    "undo the rules": access(
+        ("create", "update", "patch", "delete"),
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OF_CANARIES)
+@pytest.mark.parametrize("namespace", ["default", sync.NAMESPACE])
+def test_canaries_never(canary: Kubectl, namespace: str, what: str) -> None:
+    """Row 27: the account has no right that would do harm as a dry run, and is held to those."""
+    assert allowed(canary, namespace, OF_CANARIES[what]) == []
+
+
+def test_canaries_are_held_to_dry_runs(canary: Kubectl) -> None:
+    """Row 27: RBAC cannot say it, so an admission policy of the chart does."""
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "x"},
+        "spec": {"podSelector": {}},
+    }
+    create = ("create", "--validate=false", "-n", "default", "-f", "-")
+    refused = canary.run(*create, input=json.dumps(policy)).stderr
+    assert f"ValidatingAdmissionPolicy '{CANARY}'" in refused
+    assert canary.run(*create, "--dry-run=server", input=json.dumps(policy)).returncode == 0
+
+
+def test_the_operator_gets_tokens_of_the_canaries_alone(operator: Kubectl) -> None:
+    """Row 27: of no other account, not even its own."""
+    tokens = [("create", "serviceaccounts/token", name) for name in (CANARY, sync.RELEASE, "default")]
+    assert allowed(operator, sync.NAMESPACE, tokens) == tokens[:1]
+    assert allowed(operator, "default", tokens) == []
 
 
 def test_the_question_is_understood(operator: Kubectl) -> None:

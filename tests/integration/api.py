@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -16,6 +17,7 @@ import yaml
 MEDIA_TYPES = {
     "POST": "application/json",
     "PUT": "application/json",
+    "DELETE": "application/json",
     "PATCH": "application/merge-patch+json",
     "APPLY": "application/apply-patch+yaml",
 }
@@ -67,9 +69,14 @@ class Api:
         """The same API server, asked as ``user``, who is in ``groups`` and authenticated."""
         return Api(self.server, self.context, user, (*groups, "system:authenticated"))
 
-    def request(self, method: str, path: str, body: Any = None, **query: str) -> Answer:
-        """Send one request; ``APPLY`` is a server-side apply. Query parameters as the API spells them."""
-        headers = {"Accept": "application/json"}
+    def request(
+        self, method: str, path: str, body: Any = None, *, extra: Mapping[str, str] = MappingProxyType({}), **query: str
+    ) -> Answer:
+        """Send one request, with ``extra`` headers; ``APPLY`` is a server-side apply. Bytes go as they are.
+
+        Query parameters as the API spells them.
+        """
+        headers = {"Accept": "application/json", **extra}
         if body is not None:
             headers["Content-Type"] = MEDIA_TYPES[method]
         if method == "APPLY":
@@ -79,7 +86,7 @@ class Api:
             connection.putrequest("PATCH" if method == "APPLY" else method, f"{path}?{urlencode(query)}")
             for name, value in [*headers.items(), *self._impersonation()]:
                 connection.putheader(name, value)
-            content = b"" if body is None else json.dumps(body).encode()
+            content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
             connection.putheader("Content-Length", str(len(content)))
             connection.endheaders(content)
             response = connection.getresponse()
@@ -104,6 +111,19 @@ class Api:
         """Apply an object as the operator does."""
         return self.request("APPLY", address(manifest), manifest, **query)
 
+    def connect(self, path: str, protocol: str, **query: str) -> Answer:
+        """Ask to turn the connection into a stream, by ``websocket`` or by ``SPDY/3.1``, as kubectl exec does."""
+        extra = {"Connection": "Upgrade", "Upgrade": protocol}
+        if protocol != "websocket":
+            return self.request("POST", path, extra=extra | {"X-Stream-Protocol-Version": "v4.channel.k8s.io"}, **query)
+        key = base64.b64encode(b"0123456789abcdef").decode()
+        extra |= {
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": key,
+            "Sec-WebSocket-Protocol": "v5.channel.k8s.io",
+        }
+        return self.request("GET", path, extra=extra, **query)
+
     def _impersonation(self) -> list[tuple[str, str]]:
         if not self.user:
             return []
@@ -116,6 +136,9 @@ _PLURALS = {
     "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
     "SovereigntyPolicy": "sovereigntypolicies",
     "StorageClass": "storageclasses",
+    "Endpoints": "endpoints",
+    "Ingress": "ingresses",
+    "InferencePool": "inferencepools",
 }
 
 

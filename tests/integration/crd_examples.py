@@ -20,20 +20,23 @@ BASE: Final[dict[str, dict[str, Any]]] = {
         "spec": {
             "namespaceSelector": _SELECTOR,
             "enforcement": "Enforce",
-            "onViolation": {"action": "Evict", "gracePeriod": "60s"},
+            "onViolation": {"action": "Evict", "gracePeriod": "60s", "maxConcurrent": 10},
             "placement": {
                 "jurisdictions": ["FR"],
                 "regions": ["fr-par"],
                 "providers": ["on-prem"],
                 "nodeSelector": {KEY: "gold"},
+                "dedicated": True,
             },
             "network": {
                 "egress": [_GRANT],
                 "importEgress": [_GRANT],
                 "dns": {"resolvers": ["10.0.0.53/32"]},
                 "ingressNamespaces": _SELECTOR,
+                "serviceTypes": ["LoadBalancer"],
+                "routes": "Allow",
             },
-            "storage": {"storageClasses": ["fast-fr"]},
+            "storage": {"storageClasses": ["fast-fr"], "snapshotClasses": ["fast-fr"], "requireTopology": True},
             "images": {"registries": ["registry.example.eu/ai"], "requireDigest": True},
             "models": {
                 "sources": ["s3://weights-fr/"],
@@ -43,6 +46,13 @@ BASE: Final[dict[str, dict[str, Any]]] = {
                 "s3Endpoint": "https://s3.example.eu",
             },
             "licenses": {"allow": ["Apache-2.0"], "unknown": "Deny"},
+            "access": {
+                "exec": "Allow",
+                "portForward": "Allow",
+                "ephemeralContainers": "Allow",
+                "resize": "Allow",
+                "serviceAccountTokens": "Allow",
+            },
         },
     },
     "SovereignModel": {
@@ -160,7 +170,12 @@ VALUES: Final[dict[str, tuple[list[Any], list[Any]]]] = {
     "write a duration as a whole number": (["60s", "5m", "1h"], ["5 minutes", "60", "1.5h", "1h30m", "-5s"]),
     "only keys under node-restriction.kubernetes.io": (
         [{KEY: "gold"}, {"node-restriction.kubernetes.io/a": "b"}],
-        [{"topology.kubernetes.io/region": "fr"}, {"node-restriction.kubernetes.io.evil.org/a": "b"}, {"x": "y"}],
+        [
+            {"topology.kubernetes.io/region": "fr"},
+            {"node-restriction.kubernetes.io.evil.org/a": "b"},
+            {"x": "y"},
+            {f"{KEY}' || true": "b"},
+        ],
     ),
     "write a network in CIDR form": (
         ["10.1.0.0/16", "fd00:1::/64", "10.0.0.1/32"],
@@ -169,6 +184,10 @@ VALUES: Final[dict[str, tuple[list[Any], list[Any]]]] = {
     "0.0.0.0/0 and ::/0 would allow": (
         [[_GRANT], []],
         [[{"cidr": cidr, "ports": [443]}] for cidr in ("0.0.0.0/0", "::/0", "0:0::0/0")],
+    ),
+    "0.0.0.0/0 and ::/0 would have names asked": (
+        [["10.0.0.53/32"], []],
+        [["0.0.0.0/0"], ["10.0.0.53/32", "::/0"]],
     ),
     "an empty selector would select everything": (
         [{"matchLabels": {"team": "web"}}, {"matchExpressions": [{"key": "team", "operator": "Exists"}]}],

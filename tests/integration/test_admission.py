@@ -1,6 +1,7 @@
 """What the API server itself refuses because of a policy, tried by a tenant, with no operator running."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from tests.integration.enforcement import (
     enforce,
     eventually,
     make_policy,
+    node,
     nodes,
     pod,
     settings,
@@ -32,6 +34,7 @@ from tests.integration.enforcement import (
 pytestmark = pytest.mark.integration
 
 LAWFUL, UNLAWFUL = "gpu-fr-1", "gpu-us-1"
+_GRANT = {"cidr": "160.0.0.0/4", "ports": [443]}
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ def governed(api: Api, kubectl: Kubectl, request: pytest.FixtureRequest) -> Iter
     _may_bind_and_debug(api, name, tenant.user)
     old = pod(name, "old", containers=[container("docker.io/library/nginx:1")], nodeSelector={"no": "node"})
     assert api.create(old).ok
-    enforcement = enforce(api, make_policy(api, name), name, settings(api))
+    policy = make_policy(api, name, access={"ephemeralContainers": "Allow"})
+    enforcement = enforce(api, policy, name, settings(api))
     yield Governed(enforcement, tenant, name)
     enforcement.remove()
     kubectl("delete", "namespace", name, "--wait")
@@ -272,6 +276,52 @@ def test_no_scheduler_gets_round_it(api: Api, namespace: str, kubectl: Kubectl) 
     enforcement.remove()
 
 
+def _terms(*requirements: tuple[str, str, list[str]], fields: bool = False) -> dict[str, Any]:
+    found = [
+        {"key": key, "operator": operator} | ({"values": values} if values else {})
+        for key, operator, values in requirements
+    ]
+    return {"matchFields" if fields else "matchExpressions": found}
+
+
+_APPROVED = (FACT_JURISDICTION, "In", ["FR"])
+AFFINITIES: dict[str, list[dict[str, Any]]] = {
+    "a second term, OR-ed": [_terms(_APPROVED), _terms((FACT_JURISDICTION, "In", ["US"]))],
+    "In, good and bad": [_terms((FACT_JURISDICTION, "In", ["FR", "US"]))],
+    "NotIn": [_terms((FACT_JURISDICTION, "NotIn", ["FR", "DE"]))],
+    "Exists": [_terms((FACT_JURISDICTION, "Exists", []))],
+    "matchFields": [_terms(("metadata.name", "In", [UNLAWFUL]), fields=True)],
+}
+
+
+@pytest.mark.parametrize("name", AFFINITIES)
+def test_no_affinity_brings_a_pod_to_an_unapproved_node(
+    governed: Governed, name: str, request: pytest.FixtureRequest
+) -> None:
+    """Row 2: neither by the cluster's scheduler, which does as the affinity says, nor by a Binding."""
+    pod_name = f"wants-{sorted(AFFINITIES).index(name)}"
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": AFFINITIES[name]}}
+    wanted = pod(
+        governed.namespace, pod_name, affinity={"nodeAffinity": required}, tolerations=[{"operator": "Exists"}]
+    )
+    assert governed.tenant.create(wanted).ok
+    path = f"/api/v1/namespaces/{governed.namespace}/pods/{pod_name}"
+    request.addfinalizer(lambda: governed.enforcement.api.request("DELETE", path, gracePeriodSeconds="0"))
+
+    def settled() -> dict[str, Any]:
+        found: dict[str, Any] = governed.enforcement.api.get(path)
+        tried = [one for one in found.get("status", {}).get("conditions", []) if one["type"] == "PodScheduled"]
+        return found if found["spec"].get("nodeName") or tried else {}
+
+    deadline = time.monotonic() + 60
+    while not (found := settled()):
+        assert time.monotonic() < deadline, "no scheduler looked at it"
+        time.sleep(0.1)
+    assert found["spec"].get("nodeName") != UNLAWFUL
+    if "nodeName" not in found["spec"]:
+        governed.refused(bind(governed.tenant, governed.namespace, pod_name, UNLAWFUL), UNLAWFUL, "is not approved")
+
+
 def test_a_pod_that_nobody_pinned_lands_on_an_approved_node(governed: Governed, kubectl: Kubectl) -> None:
     if not settings(governed.enforcement.api).mutating_admission:
         assert "MutatingAdmissionPolicy" not in {one["kind"] for one in governed.enforcement.plan.admission}
@@ -367,13 +417,27 @@ def test_an_applied_plan_is_stored_as_it_was_written(governed: Governed, api: Ap
         assert again.body["metadata"]["resourceVersion"] == stored["metadata"]["resourceVersion"]
 
 
+@pytest.mark.parametrize("spec", [{}, {"images": {}, "storage": {}}, {"network": {"egress": [_GRANT]}}], ids=str)
+def test_the_api_server_finds_nothing_wrong_with_the_types(api: Api, namespace: str, spec: dict[str, Any]) -> None:
+    enforcement = enforce(api, make_policy(api, namespace, **spec), namespace, settings(api))
+    for manifest in enforcement.plan.admission:
+        if manifest["kind"] == "ValidatingAdmissionPolicy":
+            path = address(manifest)
+            checked = eventually(
+                lambda path=path: api.request("GET", path),
+                lambda answer: answer.body.get("status", {}).get("observedGeneration") == 1,
+            )
+            assert checked.body["status"].get("typeChecking", {}) == {}, manifest["metadata"]["name"]
+    enforcement.remove()
+
+
 # --- size ---------------------------------------------------------------------------------------------
 
 
-def _many(count: int) -> list[Node]:
-    return [
-        Node(f"node-{index:05}.fr-par.compute.internal", labels={FACT_JURISDICTION: "FR"}) for index in range(count)
-    ]
+def _many(count: int, domain: str, **labels: str) -> list[Node]:
+    """Nodes that do not exist; ``domain`` keeps their names apart from those of other tests, whose rules are about all namespaces."""
+    facts = {FACT_JURISDICTION: "FR"} | labels
+    return [Node(f"node-{index:05}.{domain}.internal", labels=facts) for index in range(count)]
 
 
 def _try_names(api: Api, namespace: str, enforcement: Enforcement, names: list[str]) -> None:
@@ -389,10 +453,20 @@ def _try_names(api: Api, namespace: str, enforcement: Enforcement, names: list[s
         assert named.code == 403, name
 
 
-def test_fifteen_thousand_approved_nodes_work(api: Api, namespace: str) -> None:
-    many = _many(15_000)
-    enforcement = enforce(api, make_policy(api, namespace), namespace, settings(api), many)
-    _try_names(api, namespace, enforcement, [LAWFUL, many[0].name, many[7_777].name, many[-1].name])
+def test_fifteen_thousand_approved_nodes_work(api: Api, namespace: str, free_namespace: str) -> None:
+    """With every rule that lists them: for Bindings, pods and Nodes, and for strangers, because they are dedicated."""
+    tier = {f"{namespace}.node-restriction.kubernetes.io/tier": "gold"}  # so that the nodes of other tests stay theirs
+    many = _many(15_000, namespace, **tier)
+    placement = {"jurisdictions": ["FR"], "nodeSelector": tier, "dedicated": True}
+    enforcement = enforce(api, make_policy(api, namespace, placement=placement), namespace, settings(api), many)
+    names = [many[0].name, many[7_777].name, many[-1].name]
+    _try_names(api, namespace, enforcement, names)
+    for name in names:
+        assert api.create(node(name), dry_run=True).code == 403
+        stranger = api.create(pod(free_namespace, nodeName=name), dry_run=True)
+        assert f"node {name} is dedicated" in stranger.message
+    free = api.create(pod(free_namespace, nodeName=LAWFUL), dry_run=True)
+    assert free.ok, free.message
     enforcement.remove()
 
 
@@ -400,11 +474,15 @@ def test_names_cut_over_several_objects_are_each_judged_once(
     api: Api, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(approval, "BYTES_PER_OBJECT", 20_000)
-    many = _many(2_000)
+    many = _many(2_000, namespace)
     enforcement = enforce(api, make_policy(api, namespace), namespace, settings(api), many)
     shards = [one["metadata"]["name"] for one in enforcement.plan.admission if "-binding-" in one["metadata"]["name"]]
     assert len(shards) >= 8  # policies and bindings
-    _try_names(api, namespace, enforcement, [LAWFUL, *(node.name for node in many[::250])])
+    _try_names(api, namespace, enforcement, [LAWFUL, *(one.name for one in many[::250])])
+    for one in many[::250]:
+        eventually(lambda name=one.name: api.create(node(name), dry_run=True), lambda answer: answer.code == 403)
+    fresh = api.create(node("node-fresh"), dry_run=True)
+    assert fresh.ok, fresh.message
     enforcement.remove()
 
 
@@ -472,5 +550,5 @@ def test_the_api_server_reads_a_quoted_text_as_it_was_written(api: Api, namespac
 
 
 def test_the_nodes_of_the_test_bed_are_as_these_tests_believe(api: Api) -> None:
-    jurisdictions = {node.name: node.jurisdiction for node in nodes(api)}
+    jurisdictions = {one.name: one.jurisdiction for one in nodes(api)}
     assert (jurisdictions[LAWFUL], jurisdictions[UNLAWFUL]) == ("FR", "US")

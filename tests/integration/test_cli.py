@@ -15,6 +15,7 @@ from testbed import Cluster
 from tests.cli.conftest import model, policy, pool
 from tests.integration.api import Api
 from tests.integration.conftest import TEST_LABEL
+from tests.integration.enforcement import container, pod
 
 pytestmark = pytest.mark.integration
 PROGRAM = Path(sys.executable).with_name("kubectl-sovereign")
@@ -56,6 +57,18 @@ def test_explain_reads_a_cluster(cluster: Cluster, governed: str) -> None:
     assert (entry["approved"], entry["labelled"]) == (False, False)
     _, answer = call(cluster, "explain", "policy", governed)
     assert answer["policy"]["namespaces"] == [governed]
+
+
+def test_explain_shows_all_that_a_policy_does_not_admit(cluster: Cluster, api: Api, governed: str) -> None:
+    for number in range(23):
+        volumes = [{"name": "host", "hostPath": {"path": "/"}}] if number == 0 else []
+        spec = {"containers": [container()], "nodeName": "gpu-us-1", "volumes": volumes}
+        assert api.create(pod(governed, f"p{number:02d}", **spec)).ok
+    _, answer = call(cluster, "explain", "policy", governed)
+    shown = [(entry["kind"], entry["name"], entry["rule"]) for entry in answer["violations"]]
+    placed = [("Pod", f"p{number:02d}", "placement.jurisdictions") for number in range(23)]
+    assert shown == sorted([*placed, ("Pod", "p00", "pods.volumes")])
+    assert {(entry["namespace"], entry["count"]) for entry in answer["violations"]} == {(governed, 1)}
 
 
 def lease(namespace: str, renewed: datetime) -> Manifest:

@@ -169,10 +169,69 @@ def test_a_storage_class_cannot_be_added_later(api: Api, namespace: str) -> None
     ],
 )
 def test_an_unknown_field_is_refused_and_named(kubectl: Kubectl, kind: str, patch: dict[str, Any], field: str) -> None:
+    """Row 25."""
     manifest = _merged(_object(kind, "default"), {"spec": patch})
     done = kubectl.run("create", "--dry-run=server", "-f", "-", input=json.dumps(manifest))  # strict by default
     assert done.returncode != 0
     assert f'unknown field "{field}"' in done.stderr
+
+
+_REFERENCES = [
+    ("SovereignModel", "spec.source.secretRef"),
+    ("InferencePool", "spec.modelRef"),
+    ("InferencePool", "spec.runtime"),
+    ("InferencePool", "spec.network.apiKeySecretRef"),
+]
+
+
+def _patch(path: str, value: Any) -> dict[str, Any]:
+    """A merge patch that puts ``value`` at ``path``."""
+    for step in reversed(path.split(".")):
+        value = {step: value}
+    patch: dict[str, Any] = value
+    return patch
+
+
+@pytest.mark.parametrize(("kind", "path"), _REFERENCES)
+def test_row_24_a_reference_to_another_namespace_is_refused_or_left_out(
+    api: Api, kubectl: Kubectl, kind: str, path: str
+) -> None:
+    """By whoever asks for strict validation, as kubectl does; others find that it was left out, and are warned."""
+    manifest = _merged(_object(kind, "default"), _patch(path, {"name": "vllm", "namespace": "elsewhere"}))
+    done = kubectl.run("create", "--dry-run=server", "-f", "-", input=json.dumps(manifest))
+    assert done.returncode != 0
+    assert f'unknown field "{path}.namespace"' in done.stderr
+    answer = api.create(manifest, dry_run=True)
+    assert answer.ok, answer.message
+    assert any(f"{path}.namespace" in warning for warning in answer.warnings)
+    stored: Any = answer.body
+    for step in path.split("."):
+        stored = stored[step]
+    assert stored["name"] == "vllm"
+    assert "namespace" not in stored
+
+
+def test_row_24_no_kind_has_a_field_that_names_another_namespace() -> None:
+    """Policies select namespaces, pools name peers of theirs by labels; nothing refers to an object in one."""
+    named = {
+        f"{kind.kind}{path}"
+        for kind in KINDS
+        for path in _fields("", definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+        if "namespace" in path.rsplit(".", 1)[-1].lower() and path.startswith(".spec")
+    }
+    assert named == {
+        "SovereigntyPolicy.spec.namespaceSelector",
+        "SovereigntyPolicy.spec.network.ingressNamespaces",
+        "InferencePool.spec.network.ingressFrom[].namespaceSelector",
+    }
+
+
+def _fields(path: str, schema: dict[str, Any]) -> Iterator[str]:
+    for name, below in schema.get("properties", {}).items():
+        yield f"{path}.{name}"
+        yield from _fields(f"{path}.{name}", below)
+    if "items" in schema:
+        yield from _fields(f"{path}[]", schema["items"])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """NetworkPolicies that would open a governed namespace, tried by its tenant and its administrator on a real API server."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -18,9 +17,18 @@ from sovereign.api.runtime import RuntimeSpec
 from sovereign.plan.governance import NAMESPACE_NAME, Governance
 from sovereign.plan.inventory import InferencePool, Manifest, Owner, Runtime, Settings, SovereignModel
 from sovereign.plan.network import import_policy, serving_policy
+from tests.integration.actors import admin, operator
 from tests.integration.api import Answer, Api, address
 from tests.integration.conftest import TEST_LABEL, Kubectl, make_namespace, make_tenant
-from tests.integration.enforcement import Enforcement, enforce, eventually, make_policy, network_policy, pod, settings
+from tests.integration.enforcement import (
+    Enforcement,
+    assert_no_type_warnings,
+    enforce,
+    eventually,
+    make_policy,
+    network_policy,
+    settings,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -65,34 +73,13 @@ class Closed:
             assert word in answer.message
 
 
-def _operator(api: Api) -> Api:
-    """The operator's identity; an administrator's rights are its group's, so that rules alone can be in its way."""
-    return api.as_user(Settings().operator_user, "system:masters")
-
-
-def _admin(api: Api, namespace: str) -> Api:
-    """A user with the role ``admin`` in ``namespace``."""
-    user = f"admin-{namespace}"
-    group = "rbac.authorization.k8s.io"
-    binding = {
-        "apiVersion": f"{group}/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "admin", "namespace": namespace},
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "admin"},
-        "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
-    }
-    assert api.create(binding).ok
-    return api.as_user(user)
-
-
 def _close(api: Api, kubectl: Kubectl, name: str, **spec: Any) -> Closed:
     namespace = make_namespace(api, kubectl, name, {TEST_LABEL: name})
     enforcement = enforce(api, make_policy(api, namespace, **spec), namespace, settings(api))
     (deny,) = enforcement.plan.network
-    operator = _operator(api)
-    answer = operator.apply(deny)
+    answer = operator(api).apply(deny)
     assert answer.ok, answer.message
-    return Closed(enforcement, operator, make_tenant(api, namespace), _admin(api, namespace), namespace, deny)
+    return Closed(enforcement, operator(api), make_tenant(api, namespace), admin(api, namespace), namespace, deny)
 
 
 @pytest.fixture(scope="module")
@@ -452,44 +439,17 @@ def test_its_name_cannot_be_taken_before_it_is_there(api: Api, namespace: str, t
     (deny,) = enforcement.plan.network
     squatter = network_policy(namespace, deny["metadata"]["name"], podSelector={"matchLabels": {"no": "pod"}})
     assert tenant.create(squatter).code == 403
-    assert _operator(api).apply(deny).ok
+    assert operator(api).apply(deny).ok
     enforcement.remove()
 
 
 def test_what_shuts_the_namespace_goes_with_the_policy(api: Api, kubectl: Kubectl, namespace: str) -> None:
     enforcement = enforce(api, make_policy(api, namespace), namespace, settings(api))
     (deny,) = enforcement.plan.network
-    assert _operator(api).apply(deny).ok
+    assert operator(api).apply(deny).ok
     assert api.request("DELETE", f"/apis/sovereignai.io/v1alpha1/sovereigntypolicies/{enforcement.policy.name}").ok
     eventually(lambda: api.request("GET", address(deny)), lambda answer: answer.code == 404)
     enforcement.remove()
-
-
-# --- the label that tells pods with weights from others -----------------------------------------------
-
-
-def test_a_pod_with_weights_cannot_be_relabelled_out_of_the_exclusion(closed: Closed, kubectl: Kubectl) -> None:
-    serving = pod(closed.namespace, "serving", nodeSelector={"no": "node"})
-    serving["metadata"]["labels"] = {LABEL_MODEL: "m", LABEL_POOL: "chat"}
-    assert closed.operator.create(serving).ok
-    gone = {"metadata": {"labels": {LABEL_MODEL: None}}}
-    eventually(
-        lambda: closed.tenant.request("PATCH", address(serving), gone, dryRun="All"), lambda answer: answer.code == 403
-    )
-    for change in ({LABEL_MODEL: None}, {LABEL_MODEL: "other"}):
-        for who in (closed.tenant, closed.admin):
-            answer = who.request("PATCH", address(serving), {"metadata": {"labels": change}}, dryRun="All")
-            closed.refused(answer, f"pod serving carries the label {LABEL_MODEL}", "leave it as it is")
-    everything = [{"op": "remove", "path": "/metadata/labels"}]
-    assert kubectl.run(
-        *("patch", "pod", "serving", "-n", closed.namespace, "--type=json", "-p", json.dumps(everything)),
-        as_user=closed.tenant.user,
-    ).returncode
-    other = {"metadata": {"labels": {"a": "b", LABEL_POOL: None}}}
-    assert closed.tenant.request("PATCH", address(serving), other, dryRun="All").ok
-    assert closed.operator.request("PATCH", address(serving), gone).ok
-    assert closed.tenant.request("PATCH", address(serving), {"metadata": {"labels": {"a": "b"}}}).ok
-    kubectl("delete", "pod", "serving", "-n", closed.namespace, "--grace-period=0", "--force")
 
 
 # --- other policies -----------------------------------------------------------------------------------
@@ -538,13 +498,7 @@ def test_as_many_grants_as_there_can_be_are_within_the_limits_of_cel(api: Api, n
     resolvers = [f"fd00:1:2:3:4:7:{2 * index:x}:0/112" for index in range(8)]
     network = {"egress": [*granted, last], "dns": {"resolvers": resolvers}}
     enforcement = enforce(api, make_policy(api, namespace, network=network), namespace, settings(api))
-    policies = [one for one in enforcement.plan.admission if one["kind"] == "ValidatingAdmissionPolicy"]
-    for path in map(address, policies):
-        checked = eventually(
-            lambda path=path: api.request("GET", path),
-            lambda answer: answer.body.get("status", {}).get("observedGeneration") == 1,
-        )
-        assert "expressionWarnings" not in checked.body["status"].get("typeChecking", {})
+    assert_no_type_warnings(enforcement)
     peers = [{"ipBlock": {"cidr": f"fd00:1:2:3:4:6:{index:x}:0/112"}} for index in range(32)]
     rule = {"to": peers, "ports": [{"port": port} for port in range(8000, 8020)]}
     answer = tenant.create(network_policy(namespace, egress=[rule]), dry_run=True)

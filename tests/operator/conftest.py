@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from charts import sync
 from testbed import Cluster
-from testbed.helm import Helm
+from testbed.chaos.proxy import Proxy
+from testbed.chaos.stage import install
 from tests.operator.lab import Lab, Process, wait_for
 
 
@@ -21,22 +21,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
-            item.add_marker(pytest.mark.xdist_group("operator"))
+            if item.get_closest_marker("xdist_group") is None:
+                item.add_marker(pytest.mark.xdist_group("operator"))
 
 
 @pytest.fixture(scope="package")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A control plane with the chart installed, and no operator pods: fake nodes run nothing."""
-    cluster = Cluster.up(f"operator-{os.getpid()}", provider="binaries")
+    given = os.environ.get("TESTBED_NAME")
+    cluster = Cluster.load(given) if given else Cluster.up(f"operator-{os.getpid()}", provider="binaries")
     try:
-        values = sync.CHART / "ci" / "digest-values.yaml"
-        helm = Helm(tmp_path_factory.mktemp("helm"), cluster.kubeconfig)
-        place = [f"--namespace={sync.NAMESPACE}", "--create-namespace", "--wait"]
-        helm("install", sync.RELEASE, sync.CHART, *place, "--values", values, "--set=replicas=0")
-        kubeconfig = cluster.service_account_kubeconfig(sync.NAMESPACE, "sovereign-operator")
+        kubeconfig = install(cluster, tmp_path_factory.mktemp("helm"))
         yield Lab(cluster, kubeconfig, tmp_path_factory.mktemp("logs"))
     finally:
-        cluster.down()
+        if not given:
+            cluster.down()
 
 
 @pytest.fixture(scope="package")
@@ -65,6 +64,21 @@ def _died(process: Process) -> bool:
     if process.popen.poll() is not None:
         pytest.fail(f"the operator ended: {process.log.read_text()[-2000:]}")
     return False
+
+
+@pytest.fixture
+def proxied(lab: Lab, running: list[Process], tmp_path: Path) -> Iterator[tuple[Process, Proxy]]:
+    """An operator that reaches the API server through the proxy, and leads."""
+    for process in running:
+        if process.runs:
+            process.stop()
+    with Proxy(lab.kubeconfig, tmp_path) as proxy:
+        process = lab.start(KUBECONFIG=str(proxy.kubeconfig))
+        try:
+            wait_for("the operator to lead", lambda: process.leads)
+            yield process, proxy
+        finally:
+            process.stop()
 
 
 @pytest.fixture

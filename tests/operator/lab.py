@@ -1,13 +1,8 @@
 """Words for what the tests of the operator do: objects, facts, requests, processes."""
 
-import http.client
-import os
-import signal
-import subprocess
-import sys
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +11,16 @@ import pytest
 import yaml
 
 from charts import sync
-from testbed import Cluster, audit, ports
+from testbed import Cluster, audit
+from testbed.chaos.operator import CANARY, ZERO, Process
+from testbed.errors import TestbedError
 
 FACTS = "sovereignai.node-restriction.kubernetes.io"
-ZERO = "0" * 64
 IMAGE = f"registry.example.eu/ai/vllm@sha256:{ZERO}"
-IMPORTER = f"registry.example.eu/ai/sovereign-operator@sha256:{ZERO}"
 DIGEST = f"sha256:{ZERO}"
 PATIENCE = 60.0
+OPERATOR = f"system:serviceaccount:{sync.NAMESPACE}:{sync.RELEASE}"
 Manifest = dict[str, Any]
-
-
-@dataclass
-class Process:
-    """A running operator."""
-
-    popen: subprocess.Popen[bytes]
-    port: int
-    log: Path
-    evidence: Path
-
-    def get(self, path: str) -> str:
-        """What one of its endpoints answers; nothing while it does not."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().read().decode()
-        except (OSError, http.client.HTTPException):
-            return ""
-        finally:
-            connection.close()
-
-    def metric(self, name: str) -> float:
-        """The sum of a metric over its labels."""
-        lines = [line for line in self.get("/metrics").splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
-
-    @property
-    def leads(self) -> bool:
-        """Whether it is the leader."""
-        return self.metric("leader_election_master_status") == 1
-
-    def stop(self, number: int = signal.SIGTERM) -> float:
-        """Send a signal and wait for the end; returns the seconds it took."""
-        started = time.monotonic()
-        self.popen.send_signal(number)
-        self.popen.wait(30)
-        return time.monotonic() - started
 
 
 def wait_for(what: str, check: Callable[[], Any], patience: float = PATIENCE) -> Any:
@@ -75,6 +33,17 @@ def wait_for(what: str, check: Callable[[], Any], patience: float = PATIENCE) ->
             return last
         time.sleep(0.1)
     pytest.fail(f"waited {patience:.0f} s for {what}; last: {last!r}")
+
+
+def admitted(make: Callable[[], object], *refusals: str) -> bool:
+    """Whether the API server lets ``make`` through; False where it refuses in one of these words, which may be true for a moment only."""
+    try:
+        make()
+    except TestbedError as error:
+        if not any(words in str(error) for words in refusals):
+            raise
+        return False
+    return True
 
 
 class Lab:
@@ -112,7 +81,14 @@ class Lab:
         return next((entry for entry in conditions if entry["type"] == type_), {})
 
     def wait_condition(
-        self, kind: str, name: str, namespace: str, type_: str, status: str, reason: str = ""
+        self,
+        kind: str,
+        name: str,
+        namespace: str,
+        type_: str,
+        status: str,
+        reason: str = "",
+        patience: float = PATIENCE,
     ) -> Manifest:
         """Wait until a condition has this status (and reason), and return it."""
 
@@ -121,7 +97,7 @@ class Lab:
             return found if found.get("status") == status and reason in ("", found.get("reason")) else None
 
         wanted = f"{kind}/{name} {type_}={status} {reason}; it is {self.condition(kind, name, namespace, type_)}"
-        found: Manifest = wait_for(wanted, check)
+        found: Manifest = wait_for(wanted, check, patience)
         return found
 
     def namespace(self, name: str, **labels: str) -> str:
@@ -168,32 +144,21 @@ class Lab:
     def requests(self, since: int) -> list[audit.Request]:
         """What the operator asked the API server since then, besides watches and its lease."""
         found = self.cluster.requests(since)
-        mine = [request for request in found if "sovereign-operator" in request.user and request.verb != "watch"]
+        mine = [request for request in found if request.user == OPERATOR and request.verb != "watch"]
         return [request for request in mine if request.resource != "leases"]
+
+    def canaries(self, since: int) -> list[audit.Request]:
+        """What the canaries' account asked the API server since then."""
+        return [request for request in self.cluster.requests(since) if request.user.endswith(f":{CANARY}")]
 
     # --- operators ----------------------------------------------------------------------------------
 
     def start(self, **env: str) -> Process:
         """Start an operator process; does not wait."""
         self._started += 1
-        log = self.logs / f"operator-{self._started}.log"
-        evidence = self.logs / f"evidence-{self._started}.log"
-        (port,) = ports.choose(1, ())
-        environment = {
-            **os.environ,
-            "KUBECONFIG": str(self.kubeconfig),
-            "SOVEREIGN_NAMESPACE": sync.NAMESPACE,
-            "SOVEREIGN_POD_NAME": f"operator-{self._started}",
-            "SOVEREIGN_IMPORTER_IMAGE": IMPORTER,
-            "SOVEREIGN_LISTEN": f"127.0.0.1:{port}",
-            "SOVEREIGN_LOG_FORMAT": "json",
-            **env,
-        }
-        with log.open("wb") as errors, evidence.open("wb") as output:
-            popen = subprocess.Popen(
-                [sys.executable, "-m", "sovereign.main", "run"], env=environment, stderr=errors, stdout=output
-            )
-        return Process(popen, port, log, evidence)
+        identity = f"operator-{self._started}"
+        kubeconfig = Path(env.pop("KUBECONFIG", self.kubeconfig))
+        return Process.start(kubeconfig, env.pop("SOVEREIGN_POD_NAME", identity), self.logs / f"{identity}.log", **env)
 
     def settle(self, operator: Process) -> None:
         """Wait until the operator has nothing to do and the cluster's own controllers are through."""
@@ -208,6 +173,52 @@ class Lab:
             return quiet >= 10
 
         wait_for("the operator to settle", check)
+
+
+def endpoints(lab: Lab, namespace: str, service: str) -> set[str]:
+    """Names of the pods behind a Service."""
+    slices = lab.all("endpointslices", namespace, f"kubernetes.io/service-name={service}")
+    return {
+        endpoint["targetRef"]["name"]
+        for entry in slices
+        for endpoint in entry.get("endpoints") or []
+        if endpoint["conditions"].get("ready")
+    }
+
+
+def nodes_of(lab: Lab, namespace: str, pool: str) -> list[str]:
+    """Where the pods of a pool are."""
+    return sorted(pod["spec"].get("nodeName", "") for pod in lab.pods(namespace, pool))
+
+
+def events(lab: Lab, namespace: str, reason: str) -> list[Manifest]:
+    """The Events of a namespace with this reason."""
+    return [event for event in lab.all("events", namespace) if event["reason"] == reason]
+
+
+def serve(lab: Lab, place: str, **spec: Any) -> str:
+    """A pool that is ready; returns the node of its first pod."""
+    lab.model("chat", place)
+    lab.pool("chat", place, **spec)
+    lab.wait_condition("sovpool", "chat", place, "Ready", "True")
+    return nodes_of(lab, place, "chat")[0]
+
+
+def created(lab: Lab, namespace: str, manifest: Manifest) -> bool:
+    """Try to create an object: what the API server knows of a new node, or of one that is gone, follows a moment later."""
+    place = ["-n", namespace] if namespace else []
+    return admitted(
+        lambda: lab.cluster.kubectl("create", *place, "-f", "-", input=json.dumps(manifest)),
+        "is not approved",
+        "is approved, and would be another machine",
+    )
+
+
+def status(lab: Lab, kind: str, name: str, namespace: str = "", **status: Any) -> None:
+    """Write a status, as a kubelet would."""
+    where = ["-n", namespace] if namespace else []
+    patch = json.dumps({"status": status})
+    lab.cluster.kubectl("patch", kind, name, *where, "--subresource=status", "--type=merge", "-p", patch)
 
 
 def custom(kind: str, name: str, namespace: str, spec: Manifest) -> Manifest:

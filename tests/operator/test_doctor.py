@@ -44,13 +44,14 @@ def test_doctor_notices_a_label_that_nobody_puts_right(lab: Lab, operator: Proce
     lab.settle(operator)
     operator.stop()
     label = f"{place}.sovereignai.node-restriction.kubernetes.io/approved"
-    lab.cluster.kubectl("label", "node", "gpu-us-1", f"{label}=true")
+    as_operator = lab.cluster.kubectl_as(lab.kubeconfig)
+    as_operator("label", "node", "gpu-us-1", f"{label}=true")
     code, answer = call(lab, "doctor")
     failed = {check["check"]: check["message"] for check in answer["checks"] if check["state"] == "fail"}
     assert code == 1
     assert "gpu-us-1 has it unlawfully" in failed[f"labels of policy {place}"]
     assert "nobody holds Lease" in failed["operator"]
-    lab.cluster.kubectl("label", "node", "gpu-us-1", f"{label}-")
+    as_operator("label", "node", "gpu-us-1", f"{label}-")
 
 
 def test_plan_says_what_the_operator_does(lab: Lab, operator: Process, place: str, tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""Whoever changes a child, an admission policy or a label: it is put back, and said."""
+"""Whoever changes a child, an admission policy or a label: it is put back, and said.
+
+Changes of children are refused to everybody but the operator (tests/integration/test_child_rules.py). Here they are made by whoever gets
+round that, in the operator's name.
+"""
 
 import json
 from typing import Any
@@ -8,6 +12,7 @@ import pytest
 from charts import sync
 from tests.operator.lab import FACTS, Lab, Process, wait_for
 
+AS_OPERATOR = (f"--as=system:serviceaccount:{sync.NAMESPACE}:sovereign-operator", "--as-group=system:masters")
 SIDECAR = {"name": "sidecar", "image": "registry.example.eu/ai/x@sha256:" + "1" * 64}
 
 
@@ -62,7 +67,7 @@ def test_a_deployment_that_is_edited(lab: Lab, operator: Process, place: str, ch
     serve(lab, place)
     before = deployment(lab, place)
     lab.settle(operator)
-    patch(lab, "deployment", "chat", place, change, type_="json")
+    patch(lab, "deployment", "chat", place, change, *AS_OPERATOR, type_="json")
 
     def restored() -> bool:
         now = deployment(lab, place)
@@ -103,13 +108,11 @@ def uid(lab: Lab, kind: str, name: str, namespace: str = "") -> str:
 
 
 def test_a_network_policy_that_is_widened(lab: Lab, operator: Process, place: str) -> None:
-    """By whoever gets round the rules that refuse it: here somebody in the operator's name."""
-    as_operator = (f"--as=system:serviceaccount:{sync.NAMESPACE}:sovereign-operator", "--as-group=system:masters")
     serve(lab, place)
     for name in ("chat-serving", f"sovereign-{place}-default-deny"):
         before = lab.get("networkpolicy", name, place)
         assert before is not None
-        patch(lab, "networkpolicy", name, place, {"spec": {"egress": [{}], "ingress": [{}]}}, *as_operator)
+        patch(lab, "networkpolicy", name, place, {"spec": {"egress": [{}], "ingress": [{}]}}, *AS_OPERATOR)
         wait_for(
             f"{name} to be closed again",
             lambda n=name, b=before: lab.get("networkpolicy", n, place)["spec"] == b["spec"],
@@ -151,6 +154,11 @@ def test_admission_policies_are_restored(lab: Lab, operator: Process, place: str
     lab.wait_condition("sovpol", place, "", "Enforced", "True")
 
 
+def as_operator(lab: Lab, *words: str) -> None:
+    """As the operator, but with a program of its own: everybody else is refused."""
+    lab.cluster.kubectl_as(lab.kubeconfig)(*words)
+
+
 def test_the_approved_label_is_kept(lab: Lab, operator: Process, place: str) -> None:
     lab.wait_condition("sovpol", place, "", "Enforced", "True")
     label = f"{place}.{FACTS}/approved"
@@ -159,8 +167,8 @@ def test_the_approved_label_is_kept(lab: Lab, operator: Process, place: str) -> 
         return lab.get("node", node)["metadata"]["labels"].get(label) == "true"  # type: ignore[index]
 
     wait_for("the label", lambda: labelled("gpu-fr-1"))
-    lab.cluster.kubectl("label", "node", "gpu-fr-1", f"{label}-")
-    lab.cluster.kubectl("label", "node", "gpu-us-1", f"{label}=true")
+    as_operator(lab, "label", "node", "gpu-fr-1", f"{label}-")
+    as_operator(lab, "label", "node", "gpu-us-1", f"{label}=true")
     wait_for("the label to be back", lambda: labelled("gpu-fr-1"))
     wait_for("the wrong one to be gone", lambda: not labelled("gpu-us-1"))
     lab.cluster.kubectl("delete", "sovpol", place)
@@ -194,7 +202,7 @@ def test_what_is_not_wanted_any_more_goes(lab: Lab, operator: Process, place: st
     wait_for("the autoscaler", lambda: lab.get("hpa", "chat", place))
     lab.settle(operator)
     assert deployment(lab, place)["spec"]["replicas"] == 2, "the hand-over resets nothing"
-    lab.cluster.kubectl("scale", "deployment", "chat", "-n", place, "--replicas=3")
+    lab.cluster.kubectl("scale", "deployment", "chat", "-n", place, "--replicas=3", *AS_OPERATOR)
     lab.settle(operator)
     assert deployment(lab, place)["spec"]["replicas"] == 3, "an autoscaler owns the replicas"
     patch(lab, "sovpool", "chat", place, {"spec": {"replicas": 1, "autoscaling": None}})

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from testbed import process
-from tests.operator.lab import Lab, Process, wait_for
+from tests.operator.lab import IMAGE, Lab, Process, wait_for
 
 
 def test_probes_and_metrics(lab: Lab, operator: Process, place: str) -> None:
@@ -72,6 +72,28 @@ def test_killed_outright_it_loses_nothing(lab: Lab, operator: Process, place: st
         wait_for("what was deleted meanwhile to be gone", lambda: lab.get("deployment", "chat", place) is None)
     finally:
         after.stop()
+
+
+def test_the_rules_hold_while_it_is_dead(lab: Lab, operator: Process, place: str) -> None:
+    """Row 23: a tenant tries what is unlawful, and nobody is there but the API server."""
+    lab.wait_condition("sovpol", place, "", "Enforced", "True")
+    tenant = f"tenant-{place}"
+    lab.cluster.kubectl("create", "rolebinding", "tenant", "-n", place, "--clusterrole=edit", f"--user={tenant}")
+    operator.stop(signal.SIGKILL)
+    kubectl = lab.cluster.kubectl_as(lab.cluster.kubeconfig)
+    container = {"name": "c", "image": IMAGE}
+    elsewhere = {"containers": [container], "nodeName": "gpu-us-1"}
+    unlawful = {"containers": [container | {"image": "docker.io/library/nginx:1"}]}
+
+    def said(spec: object) -> str:
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": place}, "spec": spec}
+        return kubectl.run("create", "-f", "-", f"--as={tenant}", input=json.dumps(pod)).stderr
+
+    wait_for("the tenant's role", lambda: "ValidatingAdmissionPolicy" in said(unlawful))
+    assert f"policy {place}: node gpu-us-1 in spec.nodeName is not approved" in said(elsewhere)
+    assert lab.all("pods", place) == []
+    shut = ("networkpolicy", f"sovereign-{place}-default-deny", "-n", place)
+    assert "shuts this namespace" in kubectl.run("delete", *shut, f"--as={tenant}").stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -6,37 +6,10 @@ from typing import Any
 
 import pytest
 
-from testbed.errors import TestbedError
-from tests.operator.lab import FACTS, IMAGE, Lab, Process, wait_for
+from sovereign.api.meta import FACT_IDENTITY, approving_policy
+from tests.operator.lab import FACTS, IMAGE, Lab, Process, created, endpoints, events, nodes_of, serve, status, wait_for
 
 FRENCH = ("gpu-fr-1", "gpu-fr-2", "gpu-fr-3")
-
-
-def endpoints(lab: Lab, namespace: str, service: str) -> set[str]:
-    """Names of the pods behind a Service."""
-    slices = lab.all("endpointslices", namespace, f"kubernetes.io/service-name={service}")
-    return {
-        endpoint["targetRef"]["name"]
-        for entry in slices
-        for endpoint in entry.get("endpoints") or []
-        if endpoint["conditions"].get("ready")
-    }
-
-
-def nodes_of(lab: Lab, namespace: str, pool: str) -> list[str]:
-    return sorted(pod["spec"].get("nodeName", "") for pod in lab.pods(namespace, pool))
-
-
-def events(lab: Lab, namespace: str, reason: str) -> list[dict[str, Any]]:
-    return [event for event in lab.all("events", namespace) if event["reason"] == reason]
-
-
-def serve(lab: Lab, place: str, **spec: Any) -> str:
-    """A pool that is ready; returns the node of its first pod."""
-    lab.model("chat", place)
-    lab.pool("chat", place, **spec)
-    lab.wait_condition("sovpool", "chat", place, "Ready", "True")
-    return nodes_of(lab, place, "chat")[0]
 
 
 def test_a_node_that_changes_jurisdiction(lab: Lab, operator: Process, place: str) -> None:
@@ -94,7 +67,10 @@ def test_a_node_that_is_deleted(lab: Lab, operator: Process, place: str) -> None
         for gone in ("uid", "resourceVersion", "creationTimestamp", "managedFields"):
             saved["metadata"].pop(gone, None)
         saved.pop("status")
-        lab.cluster.kubectl("create", "-f", "-", input=json.dumps(saved))
+        saved["metadata"]["labels"] = {
+            key: value for key, value in saved["metadata"]["labels"].items() if not written_by_operator(key)
+        }
+        wait_for("its name to be free", lambda: created(lab, "", saved))
         status = {"capacity": CAPACITY, "allocatable": CAPACITY}
         lab.cluster.kubectl(
             "patch", "node", node, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status})
@@ -221,7 +197,7 @@ def occupy(lab: Lab, operator: Process, place: str) -> Iterator[Occupy]:
     """Put a ready pod with this terminationGracePeriodSeconds on the silent node; returns its UID."""
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": SILENT, "labels": {f"{FACTS}/jurisdiction": "FR"}}}
     ready = [{"type": "Ready", "status": "True", "reason": "Test", "message": ""}]
-    lab.cluster.kubectl("create", "-f", "-", input=json.dumps(node))
+    wait_for("its name to be free", lambda: created(lab, "", node))
     status(lab, "node", SILENT, conditions=ready)
 
     def put(own: int) -> str:
@@ -240,22 +216,9 @@ def occupy(lab: Lab, operator: Process, place: str) -> Iterator[Occupy]:
     lab.cluster.kubectl("delete", "node", SILENT)
 
 
-def created(lab: Lab, namespace: str, manifest: dict[str, Any]) -> bool:
-    """Try to create an object: what the API server knows of a new node follows a moment later."""
-    try:
-        lab.cluster.kubectl("create", "-n", namespace, "-f", "-", input=json.dumps(manifest))
-    except TestbedError as error:
-        if "is not approved" not in str(error):
-            raise
-        return False
-    return True
-
-
-def status(lab: Lab, kind: str, name: str, namespace: str = "", **status: Any) -> None:
-    """Write a status, as a kubelet would."""
-    where = ["-n", namespace] if namespace else []
-    patch = json.dumps({"status": status})
-    lab.cluster.kubectl("patch", kind, name, *where, "--subresource=status", "--type=merge", "-p", patch)
+def written_by_operator(label: str) -> bool:
+    """Whether only the operator may write this label of a node."""
+    return label == FACT_IDENTITY or bool(approving_policy(label))
 
 
 def given(lab: Lab, namespace: str) -> int | None:

@@ -81,6 +81,21 @@ def test_a_process_writes_its_own_pid_file_and_ends_with_its_children(tmp_path: 
     wait_until(lambda: not _runs(child))
 
 
+def test_a_process_holds_nothing_that_the_tool_was_started_with(tmp_path: Path) -> None:
+    """Whoever waits for the tool's end by a pipe or a lock does not wait for a control plane that outlives it."""
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)
+    pidfile = tmp_path / "sleep.pid"
+    try:
+        process.start(pidfile, ["sleep", "300"], tmp_path / "log")
+        wait_until(lambda: process.alive(pidfile), 10)
+        os.close(writing)
+        assert os.read(reading, 1) == b"", "the pipe has no other writer"
+    finally:
+        process.stop([pidfile])
+        os.close(reading)
+
+
 def test_a_process_whose_folder_is_gone_never_becomes_the_program(tmp_path: Path) -> None:
     started = tmp_path / "started"
     log = tmp_path / "log"

@@ -8,6 +8,8 @@
   valueFrom: {fieldRef: {fieldPath: spec.serviceAccountName}}
 - name: SOVEREIGN_LEASE_NAME
   value: {{ include "sovereign.name" . }}
+- name: SOVEREIGN_LEASE_DURATION
+  value: {{ .Values.leaseDuration | int | quote }}
 - name: SOVEREIGN_IMPORTER_IMAGE
   value: {{ default (include "sovereign.image" .) .Values.workloads.importerImage }}
 - name: SOVEREIGN_IMAGE_PULL_SECRETS
@@ -42,6 +44,10 @@
   value: {{ ternary "/etc/sovereign/evidence/key.pem" "" (not (empty .Values.evidence.signingKeySecret)) | quote }}
 - name: SOVEREIGN_OWN_PULL_SECRETS
   value: {{ include "sovereign.pullSecretNames" . | quote }}
+- name: SOVEREIGN_CANARY_SERVICE_ACCOUNT
+  value: {{ ternary (include "sovereign.canary" .) "" .Values.canaries.enabled | quote }}
+- name: SOVEREIGN_CANARY_INTERVAL
+  value: {{ .Values.canaries.interval | quote }}
 - name: SOVEREIGN_LOG_FORMAT
   value: {{ .Values.log.format }}
 - name: SOVEREIGN_LOG_LEVEL

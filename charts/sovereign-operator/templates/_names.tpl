@@ -11,6 +11,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The account that the rules are tried as, and the policy that holds it to dry runs. */}}
+{{- define "sovereign.canary" -}}
+{{ include "sovereign.name" . }}-canary
+{{- end -}}
+
 {{/* What selects the operator's pods; never changes, because a Deployment's selector cannot. */}}
 {{- define "sovereign.selector" -}}
 app.kubernetes.io/name: sovereign-operator

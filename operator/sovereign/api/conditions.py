@@ -28,7 +28,7 @@ class Reason(StrEnum):
     INSUFFICIENT_ACCELERATORS = (
         "InsufficientAccelerators"  #: approved nodes exist, but none has the GPUs that a replica needs
     )
-    ENFORCED = "Enforced"  #: the admission objects are in place and deny
+    ENFORCED = "Enforced"  #: the admission objects are in place, and refused what was tried
     AUDIT_ONLY = "AuditOnly"  #: the policy reports and refuses nothing
     TOO_MANY_NODES = "TooManyNodes"  #: more approved nodes than admission objects can hold
     APPLY_FAILED = "ApplyFailed"  #: the API server refused a child; the message is the server's
@@ -116,6 +116,7 @@ class Reason(StrEnum):
     SCALED_TO_ZERO = "ScaledToZero"  #: a pool was stopped because a pod of it stood where it may not
     CANARY_ACCEPTED = "CanaryAccepted"  #: the API server accepted a request that a rule must refuse
     CANARY_UNANSWERED = "CanaryUnanswered"  #: the API server did not say whether a rule refuses
+    CANARY_UNGUARDED = "CanaryUnguarded"  #: the canaries' account is not held to dry runs any more
     FIELD_PRUNED = (
         "FieldPruned"  #: the API server dropped a field that was written, so it is older than the operator needs
     )

@@ -21,6 +21,11 @@ FACT_PROVIDER: Final = f"{FACT_DOMAIN}/provider"
 FACT_IDENTITY: Final = f"{FACT_DOMAIN}/identity"
 """Written by the operator: which machine the facts were set for."""
 
+TOPOLOGY_REGION: Final = "topology.kubernetes.io/region"
+"""What a node says of itself; never trusted."""
+ANNOTATION_WITHDRAWN: Final = f"{GROUP}/withdrawn-facts"
+"""On a node that turned out to be another machine: the facts that it had, as JSON."""
+
 
 def approved_label(policy: str) -> str:
     """The node label that the operator keeps on the nodes which ``policy`` approves (value ``"true"``)."""

@@ -181,6 +181,19 @@ class Artifact(Model):
     imported_at: str = Field(default="", max_length=32, description="When the import ended, RFC 3339 in UTC.")
 
 
+class Location(Model):
+    """Where weights lie, by the facts of the nodes from which their volume can be reached."""
+
+    volume: str = Field(max_length=253, description="The PersistentVolume.")
+    storage_class: str = Field(default="", max_length=253, description="Its storage class. Default: none.")
+    region: str = Field(default="", max_length=63, description="Region of nodes that reach it. Default: not known.")
+    jurisdiction: str = Field(
+        default="",
+        max_length=63,
+        description="Jurisdiction of nodes that reach it; empty where the volume or a node does not say. Default: not known.",
+    )
+
+
 class ModelStatus(Model):
     """What the operator found."""
 
@@ -191,6 +204,12 @@ class ModelStatus(Model):
     parameters: Parameters | None = Field(
         default=None, description="The shape of the model, as read from the weights. Default: unknown."
     )
+    location: list[Location] = Field(
+        default=[],
+        max_length=16,
+        description="Where the weights lie: one entry for each volume, region and jurisdiction, 16 at most. Default: no volume yet.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
     policies: list[str] = Field(
         default=[],
         max_length=64,
@@ -200,7 +219,7 @@ class ModelStatus(Model):
     conditions: list[Condition] = Field(
         default=[],
         max_length=16,
-        description="Ready, Reconciling, Stalled, PolicyAccepted, LicenseAccepted, Imported, Verified. Default: empty.",
+        description="Ready, Reconciling, Stalled, PolicyAccepted, LicenseAccepted, Imported, Verified, PlacementVerified. Default: empty.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
 

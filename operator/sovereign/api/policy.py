@@ -126,7 +126,8 @@ class Placement(Model):
         json_schema_extra={
             "x-kubernetes-validations": [
                 rule(
-                    "self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?[.])?node-restriction[.]kubernetes[.]io/.+$'))",
+                    "self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?[.])?node-restriction[.]kubernetes[.]io/"
+                    "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
                     "only keys under node-restriction.kubernetes.io can be trusted, because a kubelet may set any other "
                     "label on itself; for example example.node-restriction.kubernetes.io/tier",
                 )
@@ -158,6 +159,12 @@ _NOT_EVERYWHERE = rule(
 )
 
 
+_NOT_EVERY_SERVER = rule(
+    "self.all(e, !isCIDR(e) || cidr(e).prefixLength() > 0)",
+    "0.0.0.0/0 and ::/0 would have names asked of any server in the world; name the networks of the DNS servers",
+)
+
+
 class Dns(Model):
     """Name resolution of import jobs and of serving pods that have egress."""
 
@@ -166,8 +173,11 @@ class Dns(Model):
         max_length=8,
         description="Networks of the DNS servers that may be asked, port 53. Default: the cluster's DNS pods "
         "(k8s-app=kube-dns in kube-system).",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
+        json_schema_extra={"x-kubernetes-list-type": "set", "x-kubernetes-validations": [_NOT_EVERY_SERVER]},
     )
+
+
+Permission = Literal["Deny", "Allow"]
 
 
 class Network(Model):
@@ -198,6 +208,12 @@ class Network(Model):
         description="Types of Services that open a way in from outside the cluster, and may be used. Default: none, so that every "
         "Service is a ClusterIP.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    routes: Permission = Field(
+        default="Deny",
+        description="Ingresses, and what the Gateway API has in a namespace (Gateways, routes, ReferenceGrants), by which callers "
+        "outside the cluster reach Services. Where they are allowed, a route leads to Services of its own namespace. "
+        "Default: Deny.",
     )
 
 
@@ -286,13 +302,13 @@ class Licenses(Model):
     )
 
 
-Permission = Literal["Deny", "Allow"]
-
-
 class Access(Model):
     """Ways into running pods. What is denied is denied to everybody, cluster administrators included."""
 
-    exec: Permission = Field(default="Deny", description="kubectl exec, attach and cp. Default: Deny.")
+    exec: Permission = Field(
+        default="Deny",
+        description="kubectl exec, attach and cp, and all of a node's proxy but what is read there. Default: Deny.",
+    )
     port_forward: Permission = Field(
         default="Deny",
         description="kubectl port-forward, and the API server's proxy to pods and Services. Default: Deny.",
@@ -307,8 +323,8 @@ class Access(Model):
     )
     service_account_tokens: Permission = Field(
         default="Deny",
-        description="kubectl create token, which takes a service account's identity out of its pod. Kubelets always may, for "
-        "the pods they run. Default: Deny.",
+        description="kubectl create token, and Secrets that hold a token, which take a service account's identity out of its pod. "
+        "Kubelets always may, for the pods they run. Default: Deny.",
     )
 
 

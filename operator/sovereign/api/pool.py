@@ -319,6 +319,22 @@ class NetworkStatus(Model):
     )
 
 
+class Stopped(Model):
+    """Why a pool was stopped by a policy whose onViolation.action is ScaleToZero."""
+
+    policy: str = Field(max_length=63, description="The policy that asks for it.")
+    policy_generation: Natural = Field(
+        description="That policy's metadata.generation: when its spec changes, the pool starts again."
+    )
+    generation: Natural = Field(
+        description="The pool's metadata.generation: when its spec changes, the pool starts again."
+    )
+    since: str = Field(
+        max_length=32, description="When it was stopped, RFC 3339 in UTC.", json_schema_extra={"format": "date-time"}
+    )
+    message: str = Field(default="", max_length=1024, description="Which pod was found where. Default: empty.")
+
+
 class PoolStatus(Model):
     """What the operator found."""
 
@@ -341,6 +357,10 @@ class PoolStatus(Model):
     placement: PlacementStatus = Field(default=PlacementStatus(), description="Where the pods are. Default: nowhere.")
     network: NetworkStatus | None = Field(
         default=None, description="What network probes have shown. Default: nothing yet."
+    )
+    stopped: Stopped | None = Field(
+        default=None,
+        description="Set while the pool has no replicas because a pod of it stood where it may not. Default: not stopped.",
     )
     policies: list[str] = Field(
         default=[],

@@ -17,13 +17,13 @@ from sovereign.api.meta import FACT_JURISDICTION, FACT_REGION, GROUP, LABEL_MANA
 from sovereign.cli import live
 from sovereign.cli.answers import Answer
 from sovereign.cli.cluster import every
-from sovereign.cli.explain import contradictions
 from sovereign.cli.failure import CommandFailed
 from sovereign.cli.snapshot import Snapshot
 from sovereign.cluster.client import ApiError, Client
-from sovereign.cluster.lease import DURATION, RETRY
+from sovereign.cluster.lease import DURATION, Timing
 from sovereign.cluster.resources import BY_KIND, LEASES, MUTATING
 from sovereign.plan.inventory import Policy, Settings
+from sovereign.plan.placement import contradiction
 from sovereign.plan.policy import PolicyPlan, plan_policy
 
 OK: Final = "ok"
@@ -148,7 +148,7 @@ def _fresh(spec: dict[str, Any]) -> bool:
 async def _renewed(cluster: Cluster, before: dict[str, Any]) -> bool:
     """Whether the lease is renewed while we look: clocks may differ, and only the API server's says when."""
     for _ in range(3):
-        await asyncio.sleep(RETRY)
+        await asyncio.sleep(Timing.of(DURATION).retry)
         if (await _lease(cluster)).get("renewTime") != before.get("renewTime"):
             return True
     return False
@@ -170,7 +170,7 @@ def node_facts(snapshot: Snapshot) -> Iterator[Check]:
     else:
         yield Check("node facts", OK, f"all {len(nodes)} nodes have a jurisdiction")
     for node in nodes:
-        for message in contradictions(node):
+        if message := contradiction(node):
             yield Check("node facts", WARN, f"node {node.name}: {message}", f"reason {Reason.NODE_FACT_MISMATCH}")
 
 

@@ -1,8 +1,8 @@
 """Why: which rule rejects which node, and what an object's conditions ask for."""
 
 import difflib
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any
 
 from sovereign.api.meta import approved_label
 from sovereign.cli.answers import Answer, PolicyAnswer, PoolAnswer, gpus_of, plan_answer
@@ -11,10 +11,9 @@ from sovereign.cli.failure import CommandFailed
 from sovereign.cli.planning import Planned, plan_all
 from sovereign.cli.reasons import meanings
 from sovereign.cli.snapshot import Snapshot
+from sovereign.cli.violations import Violating, violating
 from sovereign.plan.inventory import Node
-from sovereign.plan.placement import judge, rejection
-
-TOPOLOGY_REGION: Final = "topology.kubernetes.io/region"
+from sovereign.plan.placement import contradiction, judge, rejection
 
 
 class Rule(Answer, frozen=True):
@@ -69,9 +68,11 @@ class Condition(Answer, frozen=True):
 
 
 class PolicyExplained(Answer, frozen=True):
-    """A policy, node by node."""
+    """A policy, node by node, and what it does not admit and is there."""
 
     policy: PolicyAnswer
+    violations: tuple[Violating, ...] | None
+    """All of them; None when pods were not read."""
     conditions: tuple[Condition, ...]
 
 
@@ -111,7 +112,7 @@ def node(snapshot: Snapshot, name: str) -> NodeExplained:
         region=found.region,
         provider=found.provider,
         unschedulable=found.unschedulable,
-        warnings=tuple(contradictions(found)),
+        warnings=(warning,) if (warning := contradiction(found)) else (),
         policies=tuple(
             PolicyOnNode(
                 policy=policy.name,
@@ -123,16 +124,6 @@ def node(snapshot: Snapshot, name: str) -> NodeExplained:
         ),
         pools=tuple(_pools_on(plan_all(snapshot), found)),
     )
-
-
-def contradictions(node: Node) -> Iterator[str]:
-    """What a node says of itself against the facts that were set for it."""
-    own = node.labels.get(TOPOLOGY_REGION, "")
-    if own and node.region and own != node.region:
-        yield (
-            f"its own label {TOPOLOGY_REGION} says {own}, its region fact says {node.region}; find out where the "
-            "machine is, then correct the one that is wrong"
-        )
 
 
 def _pools_on(planned: Planned, found: Node) -> Iterable[PoolOnNode]:
@@ -158,7 +149,8 @@ def policy(snapshot: Snapshot, name: str) -> PolicyExplained:
     answer = {item.name: item for item in plan_answer(plan_all(snapshot)).policies}
     if name not in answer:
         raise _missing("SovereigntyPolicy", name, answer)
-    return PolicyExplained(answer[name], _conditions(snapshot, "SovereigntyPolicy", "", name))
+    violations = violating(snapshot, name)
+    return PolicyExplained(answer[name], violations, _conditions(snapshot, "SovereigntyPolicy", "", name))
 
 
 def pool(snapshot: Snapshot, namespace: str, name: str) -> PoolExplained:

@@ -1,6 +1,7 @@
 """What is known of a cluster, read from its API server."""
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,18 +10,27 @@ from sovereign.api.kinds import BY_KIND
 from sovereign.cli.cluster import ask, every
 from sovereign.cli.failure import CommandFailed
 from sovereign.cli.snapshot import Snapshot
+from sovereign.cluster import rows
 from sovereign.cluster.client import ApiError, Client
-from sovereign.cluster.resources import NAMESPACES, NODES, OURS, Resource
+from sovereign.cluster.resources import NAMESPACES, NODES, OURS, PODS, Resource
+from sovereign.cluster.rows import Pod
 from sovereign.plan.inventory import Node, Owner
 
 
-def from_cluster(kubeconfig: str) -> Snapshot:
-    """All nodes, namespaces and objects of ours of a cluster. Six lists, and nothing is written.
+def from_cluster(kubeconfig: str, *, pods: bool = False) -> Snapshot:
+    """All nodes, namespaces and objects of ours of a cluster, and its pods where asked for. Some lists, and nothing is written.
 
     Raises:
         CommandFailed: the cluster does not answer, refuses, or does not have our kinds.
     """
-    return ask(kubeconfig, read)
+
+    async def everything(client: Client) -> Snapshot:
+        snapshot = await read(client)
+        if pods:
+            snapshot.pods = await _pods(client)
+        return snapshot
+
+    return ask(kubeconfig, everything)
 
 
 async def read(client: Client) -> Snapshot:
@@ -50,6 +60,16 @@ async def _listed(client: Client, resource: Resource) -> list[dict[str, Any]]:
             message = f"the cluster has no {resource.kind}; `kubectl sovereign doctor` says what is missing"
             raise CommandFailed(message) from error
         raise CommandFailed(f"{resource.plural} cannot be read: {error.message}") from error
+
+
+async def _pods(client: Client) -> list[Pod] | None:
+    """All pods; None for those who may not see them."""
+    try:
+        return [rows.pod(manifest) for manifest in await every(client, PODS)]
+    except ApiError as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        return None
 
 
 def _add(snapshot: Snapshot, manifest: dict[str, Any]) -> None:

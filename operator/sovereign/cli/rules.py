@@ -122,6 +122,10 @@ def _not_everywhere(networks: list[Ports]) -> bool:
     return all(not entry.cidr.endswith("/0") for entry in networks)
 
 
+def _not_every_server(networks: list[str]) -> bool:
+    return all(not network.endswith("/0") for network in networks)
+
+
 def _trusted_keys(labels: dict[str, str]) -> bool:
     domain = "node-restriction.kubernetes.io"
     prefixes = [key.partition("/")[0] for key in labels]
@@ -139,6 +143,7 @@ CHECKS: Final[dict[str, Check]] = {
     **_paired(runtime.RUNTIME_SPEC_RULES, _writable_elsewhere, _grace_is_longer),
     **_paired([schema.NOT_EMPTY], _selects_something),
     **_paired(_rules(policy.Network, "egress"), _not_everywhere),
+    **_paired(_rules(policy.Dns, "resolvers"), _not_every_server),
     **_paired(_rules(policy.Placement, "node_selector"), _trusted_keys),
 }
 """The check of each CEL rule, by its expression."""

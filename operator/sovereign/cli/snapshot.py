@@ -14,6 +14,7 @@ from sovereign.cli.documents import Document
 from sovereign.cli.failure import CommandFailed
 from sovereign.cli.sources import Sources
 from sovereign.cli.validation import Invalid, kind_of, node_of, owner_of, spec_of, status_of
+from sovereign.cluster.rows import Pod
 from sovereign.plan.builtin import builtin
 from sovereign.plan.inventory import InferencePool, Node, Owner, Policy, Runtime, Settings, SovereignModel
 from sovereign.plan.model import source_hash
@@ -38,6 +39,8 @@ class Snapshot:
     pools: list[InferencePool] = field(default_factory=list)
     runtimes: dict[str, Runtime] = field(default_factory=dict)
     statuses: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    pods: list[Pod] | None = None
+    """None when they were not asked for, or may not be read."""
     invalid: dict[Key, str] = field(default_factory=dict)
     """Objects of a cluster that cannot be understood, with the reason."""
 

@@ -204,6 +204,13 @@ def show_policy(answer: "PolicyExplained") -> None:
     rows = [(escape(node), _mark(True), "", "") for node in answer.policy.approved_nodes]
     rows += [(node.node, _mark(False), node.rule, escape(node.message)) for node in answer.policy.rejected_nodes]
     _table(console, ("NODE", "APPROVED", "RULE", "WHY"), sorted(rows))
+    if answer.violations is None:
+        console.print("[dim]pods were not read, so what breaks the policy is not shown[/]")
+    broken = [
+        (f"{one.kind} {one.namespace}/{one.name}", str(one.count), one.step, one.rule, escape(one.message))
+        for one in answer.violations or ()
+    ]
+    _table(console, ("NOT ADMITTED", "PODS", "STEP", "RULE", "WHY"), broken)
     _conditions(console, answer.conditions)
 
 

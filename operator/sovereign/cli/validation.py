@@ -134,17 +134,28 @@ def node_of(document: Document, owner: Owner) -> Node:
     """A Node, as far as placement is concerned.
 
     Raises:
-        Invalid: ``spec.unschedulable`` or ``status.allocatable`` is not what a Node has.
+        Invalid: ``spec``, ``status.nodeInfo`` or ``status.allocatable`` is not what a Node has.
     """
     spec, status = document.content.get("spec") or {}, document.content.get("status") or {}
     if not isinstance(spec, dict) or not isinstance(status, dict):
         raise Invalid([f"{document.at()}: Node {owner.name}: spec and status must be objects"])
+    info = status.get("nodeInfo") or {}
+    if not isinstance(info, dict):
+        raise Invalid([_line(document, "Node", owner.name, ("status", "nodeInfo"), "it must be an object")])
     allocatable = status.get("allocatable") or {}
     try:
         quantities = {key: str(_quantity(value)) for key, value in allocatable.items()}
     except (AttributeError, ValueError) as error:
         raise Invalid([_line(document, "Node", owner.name, ("status", "allocatable"), str(error))]) from None
-    return Node(owner.name, owner.uid, owner.labels, quantities, bool(spec.get("unschedulable")))
+    return Node(
+        name=owner.name,
+        uid=owner.uid,
+        labels=owner.labels,
+        allocatable=quantities,
+        unschedulable=bool(spec.get("unschedulable")),
+        provider_id=str(spec.get("providerID") or ""),
+        system_uuid=str(info.get("systemUUID") or ""),
+    )
 
 
 def _quantity(value: Any) -> str | int:

@@ -1,6 +1,7 @@
 """Writing children: server-side apply where there is a difference, nothing where there is none."""
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,14 +9,16 @@ import orjson
 
 from sovereign.api.meta import FIELD_MANAGER, SCALE_MANAGER
 from sovereign.cluster.client import APPLY, ApiError, Client
-from sovereign.cluster.difference import Difference, contains, difference, fingerprint
+from sovereign.cluster.difference import Difference, difference, fingerprint, missing
 from sovereign.cluster.reflector import Reflector
 from sovereign.cluster.resources import BY_KIND
-from sovereign.cluster.rows import Child, governed, owner_of
+from sovereign.cluster.rows import Child, child, digest, governed, owner_of
 
 logger = logging.getLogger(__name__)
 _PARAMS: Final = {"fieldManager": FIELD_MANAGER}
 _FORCE: Final = {"fieldManager": FIELD_MANAGER, "force": "true"}
+PRUNED_AGAIN: Final = 600.0
+"""Seconds after which what the API server did not store as written is written again."""
 Caches = dict[str, Reflector[Child]]
 
 
@@ -32,6 +35,8 @@ class Written:
     did: Difference
     drifted: bool = False
     """Whether it had been as it is wanted before somebody else changed it."""
+    pruned: str = ""
+    """The field that the API server did not store as it was written."""
 
 
 async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Written:
@@ -47,8 +52,11 @@ async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Writ
     row = cache.rows.get((metadata.get("namespace", ""), metadata["name"]))
     wanted = fingerprint(desired)
     todo = difference(desired, wanted, row)
+    again = todo is Difference.NONE and row is not None and _worth_another_try(row)
+    if again:
+        todo = Difference.APPLY
     if todo is Difference.NONE:
-        return Written(kind, metadata["name"], todo)
+        return Written(kind, metadata["name"], todo, pruned=row.pruned if row is not None else "")
     if kind == "Job" and row is not None:
         # A Job cannot be changed. It is made anew when it is gone; an import resumes from what is on its volume.
         await delete(client, row)
@@ -60,15 +68,21 @@ async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Writ
         if row is not None and row.replicas is not None and "replicas" not in desired["spec"]:
             await _hand_over_replicas(client, path, desired, row.replicas)
         stored = await client.patch(path, desired, kind=APPLY, params=_FORCE)
-        if row is not None and row.foreign:
+        # What others had changed is the operator's again; only what they had added is still theirs.
+        if row is not None and row.foreign and child(stored, kind).foreign:
             stored = await _without_foreign_fields(client, path, desired, stored)
+    drifted = _had_agreed(row, wanted) and not again
     cache.put(stored)
-    _agree(cache, desired, wanted)
-    return Written(kind, metadata["name"], todo, _had_agreed(row, wanted))
+    return Written(kind, metadata["name"], todo, drifted, _read_back(cache, desired, wanted, stored))
 
 
 def _had_agreed(row: Child | None, wanted: bytes) -> bool:
     return row is not None and row.agreed is not None and row.agreed[0] == wanted
+
+
+def _worth_another_try(row: Child) -> bool:
+    """Whether an API server that dropped a field is asked again: it may have been upgraded, or another's rule taken away."""
+    return bool(row.pruned) and time.monotonic() - row.written_at >= PRUNED_AGAIN
 
 
 async def _create(client: Client, path: str, desired: dict[str, Any]) -> dict[str, Any]:
@@ -120,20 +134,21 @@ async def _without_foreign_fields(
     return await client.replace(path, replacement, params=_PARAMS)
 
 
-def _agree(cache: Reflector[Child], desired: dict[str, Any], wanted: bytes) -> None:
-    """Remember that the stored object is what was planned, or warn that the API server left something out."""
+def _read_back(cache: Reflector[Child], desired: dict[str, Any], wanted: bytes, stored: dict[str, Any]) -> str:
+    """Compare the API server's answer with what was meant; returns the first field that it dropped or changed.
+
+    The answer is remembered as agreed upon all the same: to write it again would not change it.
+    """
     metadata = desired["metadata"]
+    pruned = missing(governed(stored), governed(desired))
+    if pruned:
+        logger.warning("The API server did not store %s of %s %s as written", pruned, desired["kind"], metadata["name"])
     row = cache.rows.get((metadata.get("namespace", ""), metadata["name"]))
-    if row is None or row.live is None:
-        return
-    if not _stored_as_meant(row, desired):
-        logger.warning("The API server did not store all of %s %s as planned", desired["kind"], metadata["name"])
-    row.agreed = (wanted, row.digest)
-    row.live = None
-
-
-def _stored_as_meant(row: Child, desired: dict[str, Any]) -> bool:
-    return row.live is not None and contains(orjson.loads(row.live), governed(desired))
+    answered = digest(orjson.dumps(governed(stored), option=orjson.OPT_SORT_KEYS))
+    if row is not None and row.digest == answered:
+        row.agreed, row.live = (wanted, answered), None
+        row.pruned, row.written_at = pruned, time.monotonic()
+    return pruned
 
 
 async def delete(client: Client, row: Child) -> None:

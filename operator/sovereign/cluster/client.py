@@ -58,6 +58,10 @@ class ApiError(Exception):
         return self.status in (400, 403, 405, 413, 415, 422)
 
 
+class Fenced(ConnectionError):
+    """The lease may be another's by now: nothing is written."""
+
+
 class Client:
     """Requests to one API server. Use as an asynchronous context manager."""
 
@@ -66,6 +70,8 @@ class Client:
         self._user_agent = user_agent
         self._observe = observe or (lambda _method, _status: None)
         self._session: aiohttp.ClientSession | None = None
+        self.may_write: Callable[[], bool] = lambda: True
+        """Asked each time before something is written."""
 
     async def __aenter__(self) -> "Client":
         connector = aiohttp.TCPConnector(limit=64, ssl=self.connection.ssl_context(), keepalive_timeout=75)
@@ -117,6 +123,7 @@ class Client:
 
         Raises:
             ApiError: the API server answered with an error.
+            Fenced: nothing may be written now.
             OSError, aiohttp.ClientError, TimeoutError: it did not answer.
         """
         for attempt in range(THROTTLED_ATTEMPTS):
@@ -136,6 +143,8 @@ class Client:
     ) -> Manifest:
         assert self._session is not None, "use the client as a context manager"
         headers = self._headers(content_type if body is not None else None)
+        if method != "GET" and not self.may_write():
+            raise Fenced("the lease is not held any more")
         async with self._session.request(
             method, self.connection.server + path, params=params, data=body, headers=headers
         ) as response:
@@ -143,7 +152,7 @@ class Client:
             self._observe(method, response.status)
             if response.status >= 400:
                 raise _error(response, content)
-            return orjson.loads(content)  # type: ignore[no-any-return]
+            return _parsed(content)
 
     def _headers(self, content_type: str | None) -> dict[str, str]:
         headers = {}
@@ -170,7 +179,7 @@ class Client:
             if response.status >= 400:
                 raise _error(response, await response.read())
             async for line in _lines(response.content):
-                event = orjson.loads(line)
+                event = _parsed(line)
                 if event["type"] == "ERROR":
                     raise _status_error(event["object"])
                 yield event
@@ -184,6 +193,14 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         for line in lines:
             if line:
                 yield line
+
+
+def _parsed(content: bytes) -> Manifest:
+    """JSON; what is none is an answer that broke on the way."""
+    try:
+        return orjson.loads(content)  # type: ignore[no-any-return]
+    except orjson.JSONDecodeError as error:
+        raise aiohttp.ClientPayloadError(f"not JSON: {error}") from error
 
 
 def _error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:

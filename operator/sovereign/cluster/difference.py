@@ -73,6 +73,21 @@ def contains(live: Any, desired: Any, key: str = "", parent: str = "") -> bool:
     return (parent in _QUANTITY_PARENTS or key in _QUANTITY_KEYS) and _same_quantity(live, desired)
 
 
+def missing(live: Any, desired: Any, key: str = "", parent: str = "", path: str = "") -> str:
+    """The path of the first field of ``desired`` that does not hold in ``live``; nothing where all do."""
+    if contains(live, desired, key, parent):
+        return ""
+    if isinstance(desired, dict) and isinstance(live, dict):
+        for name, value in desired.items():
+            if not _member(live, name, value, key):
+                return missing(live.get(name), value, name, key, f"{path}.{name}" if path else name)
+    if isinstance(desired, list) and isinstance(live, list) and len(live) == len(desired) and key != "ownerReferences":
+        for index, (have, want) in enumerate(zip(live, desired, strict=True)):
+            if not contains(have, want, key):
+                return missing(have, want, key, path=f"{path}[{index}]")
+    return path
+
+
 def _member(live: dict[str, Any], name: str, value: Any, parent: str) -> bool:
     if name not in live:
         return value is None or value == {} or value == []

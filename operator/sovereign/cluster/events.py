@@ -62,7 +62,7 @@ class Events:
         clock = time.monotonic()
         told = self._told.get(key)
         if told is None:
-            told = self._told[key] = _Told(f"{subject.name[:200]}.{key}", 1, now(), clock)
+            told = self._told[key] = _Told(f"{subject.name[:200].rstrip('-.')}.{key}", 1, now(), clock)
             if len(self._told) > REMEMBERED:
                 self._told.popitem(last=False)
         else:

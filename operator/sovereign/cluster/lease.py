@@ -1,15 +1,16 @@
 """Leader election on a coordination.k8s.io Lease.
 
-As in client-go: a holder renews every ``RETRY`` seconds and gives up when it could not for ``RENEW_DEADLINE``; others take the lease over
-when they have seen no renewal for ``DURATION`` by their own monotonic clocks, so wrong wall clocks do no harm. The holder's
-deadline is shorter than the lease, so it has stopped before another may begin.
+As in client-go: a holder renews again and again and gives up when it could not until its deadline; others take the lease over when
+they have seen no renewal for as long as it lasts by their own monotonic clocks, so wrong wall clocks do no harm. The holder's deadline
+is shorter than the lease, so it has stopped before another may begin. A holder whose process stood still meanwhile does not know
+that yet when it wakes up: what it is about to write asks ``held`` first.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import aiohttp
 
@@ -20,19 +21,37 @@ from sovereign.cluster.resources import LEASES
 
 logger = logging.getLogger(__name__)
 DURATION: Final = 15.0
-RENEW_DEADLINE: Final = 10.0
-RETRY: Final = 2.0
+
+
+class Timing(NamedTuple):
+    """Seconds, in client-go's proportions: 15, 10 and 2 by default."""
+
+    duration: float
+    """How long the lease lasts without a renewal."""
+    deadline: float
+    """How long its holder goes on without one."""
+    retry: float
+    """Between two attempts to renew or to take it."""
+
+    @classmethod
+    def of(cls, duration: float) -> "Timing":
+        """The times that go with a lease of this duration."""
+        return cls(duration, duration * 2 / 3, duration * 2 / 15)
 
 
 class Lease:
     """One candidate's view of the lease."""
 
-    def __init__(self, client: Client, namespace: str, name: str, identity: str, evidence: Recorder) -> None:
+    def __init__(
+        self, client: Client, namespace: str, name: str, identity: str, evidence: Recorder, timing: Timing
+    ) -> None:
         self._client = client
         self._evidence = evidence
         self._namespace = namespace
         self._name = name
         self.identity = identity
+        self._timing = timing
+        self._renewed = 0.0
         self.leading = asyncio.Event()
         self.holder = ""
         self._seen: tuple[str, str] = ("", "")
@@ -41,23 +60,29 @@ class Lease:
 
     async def run(self, lost: Callable[[], None]) -> None:
         """Take the lease and keep it; calls ``lost`` when it could not be kept. Ends only then, or when cancelled."""
-        loop = asyncio.get_running_loop()
-        while not await self._attempt(RENEW_DEADLINE):  # noqa: ASYNC110 - the API server has to be asked
-            await asyncio.sleep(RETRY)
-        renewed = loop.time()
+        timing = self._timing
+        started = _now()
+        while not await self._attempt(timing.deadline):
+            await asyncio.sleep(timing.retry)
+            started = _now()
+        self._renewed = started
         self.leading.set()
         logger.info("Leading as %s", self.identity)
         while True:
-            await asyncio.sleep(RETRY)
-            started = loop.time()
-            remaining = RENEW_DEADLINE - (started - renewed)
-            if remaining > 0 and await self._attempt(remaining):
-                renewed = started
-            elif loop.time() - renewed >= RENEW_DEADLINE or self.holder not in ("", self.identity):
+            await asyncio.sleep(timing.retry)
+            started = _now()
+            if self.held and await self._attempt(self._renewed + timing.deadline - started):
+                self._renewed = started
+            elif not self.held or self.holder not in ("", self.identity):
                 break
         self.leading.clear()
         logger.error("Lost the lease to %s", self.holder or "nobody")
         lost()
+
+    @property
+    def held(self) -> bool:
+        """Whether this candidate leads, and nobody else can yet: counted from before its last renewal was sent."""
+        return self.leading.is_set() and _now() - self._renewed < self._timing.deadline
 
     async def release(self) -> None:
         """Give the lease up, so that a standby takes over at once."""
@@ -99,17 +124,17 @@ class Lease:
     def _ran_out(self, spec: dict[str, Any]) -> bool:
         """Whether the holder has not renewed for as long as the lease lasts, by our own clock."""
         seen = (self.holder, spec.get("renewTime") or "")
-        now = asyncio.get_running_loop().time()
+        now = _now()
         if seen != self._seen:
             self._seen, self._seen_at = seen, now
             return False
-        return now - self._seen_at >= float(spec.get("leaseDurationSeconds") or DURATION)
+        return now - self._seen_at >= float(spec.get("leaseDurationSeconds") or self._timing.duration)
 
     async def _write(self, lease: dict[str, Any] | None) -> bool:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec: dict[str, Any] = {
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": int(DURATION),
+            "leaseDurationSeconds": int(self._timing.duration),
             "renewTime": now,
         }
         old = (lease or {}).get("spec") or {}
@@ -140,3 +165,7 @@ class Lease:
 
     def _path(self, name: str = "") -> str:
         return LEASES.path(self._namespace, name)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -40,10 +40,26 @@ REQUESTS: Final = Counter(
     "rest_client_requests_total", "Requests to the API server.", ["method", "code"], registry=REGISTRY
 )
 LEADING: Final = Gauge("leader_election_master_status", "1 on the leader, 0 on standbys.", ["name"], registry=REGISTRY)
+TASKS: Final = Gauge(
+    "sovereign_asyncio_tasks",
+    "Tasks of the operator's event loop: more on the leader, and otherwise as many as before whenever it is quiet.",
+    registry=REGISTRY,
+)
 APPROVED_NODES: Final = Gauge(
     "sovereign_approved_nodes", "Nodes that a policy approves.", ["policy"], registry=REGISTRY
 )
-VIOLATIONS: Final = Gauge("sovereign_violations", "Pods that stand where they may not.", ["policy"], registry=REGISTRY)
+VIOLATIONS: Final = Gauge(
+    "sovereign_violations",
+    "Pods and other objects that are there and a policy does not admit.",
+    ["policy"],
+    registry=REGISTRY,
+)
+UNLAWFUL_OBJECTS: Final = Gauge(
+    "sovereign_unlawful_objects",
+    "Objects besides pods that are there and that a policy's rules would refuse, by kind.",
+    ["policy", "kind"],
+    registry=REGISTRY,
+)
 STATIC_PODS: Final = Gauge(
     "sovereign_static_pods",
     "Static pods in a policy's namespaces, by their mirror pods and by what kubelets said while the API server keeps it "
@@ -53,13 +69,37 @@ STATIC_PODS: Final = Gauge(
 )
 ENFORCEMENT: Final = Gauge(
     "sovereign_enforcement_state",
-    "1 when the policy's admission objects are in place and deny.",
+    "1 when the policy's Enforced is True: its admission objects are in place and, with canaries on, were seen to refuse.",
     ["policy"],
     registry=REGISTRY,
 )
-REPAIRS: Final = Counter("sovereign_repairs_total", "Steps of repair by action.", ["action"], registry=REGISTRY)
+REPAIRS: Final = Counter(
+    "sovereign_repairs_total",
+    "Steps of repair by action: endpoints, wait, scale, evict, delete, shorten, blocked, remake.",
+    ["action"],
+    registry=REGISTRY,
+)
 DRIFT: Final = Counter(
     "sovereign_drift_repairs_total", "Children that were put back, by kind.", ["kind"], registry=REGISTRY
+)
+CANARY_RULES: Final = Gauge(
+    "sovereign_canary_rules",
+    "Rules of a policy by what their last canary has shown: refused, accepted, elsewhere, unanswered, untried (there is nothing "
+    "to try them on).",
+    ["policy", "outcome"],
+    registry=REGISTRY,
+)
+CANARIES: Final = Counter(
+    "sovereign_canaries_total",
+    "Requests that a rule must refuse, sent as the canaries' account, by outcome: refused, accepted, elsewhere (refused, and not "
+    "in the rule's name), unanswered.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+IDENTITY_CHANGES: Final = Counter(
+    "sovereign_identity_changes_total",
+    "Nodes that turned out to be other machines than their facts were set for.",
+    registry=REGISTRY,
 )
 NETWORK_PROBES: Final = Counter(
     "sovereign_network_probes_total",
@@ -69,8 +109,14 @@ NETWORK_PROBES: Final = Counter(
 )
 REPAIR_SECONDS: Final = Histogram(
     "sovereign_repair_seconds",
-    "Seconds from noticing a pod in the wrong place until it was out of the endpoints.",
+    "Seconds from noticing an unlawful pod until it was out of the endpoints.",
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300),
+    registry=REGISTRY,
+)
+REPAIR_GONE_SECONDS: Final = Histogram(
+    "sovereign_repair_gone_seconds",
+    "Seconds from noticing an unlawful pod that is to be removed until it was gone.",
+    buckets=(0.1, 0.5, 1, 2.5, 5, 15, 30, 60, 120, 300, 900, 3600),
     registry=REGISTRY,
 )
 

@@ -18,6 +18,10 @@ from sovereign.cluster.resources import Resource
 logger = logging.getLogger(__name__)
 PAGE: Final = 500
 MAX_BACKOFF: Final = 30.0
+SHORT: Final = 1.0
+"""Seconds: a watch that ends sooner was refused in effect; one that lasted longer is resumed at once, events or not."""
+SOON: Final = 5.0
+"""Seconds: a version that is too old sooner than that after a list is no gap, and listing at once would not help."""
 Name = tuple[str, str]
 
 
@@ -44,7 +48,8 @@ class Reflector(Generic[R]):
     """The rows of a collection by (namespace, name).
 
     ``changed(old, new)`` is called for each difference: ``old`` is None for a new object, ``new`` is None for one that is gone.
-    ``decode`` returns None for what is not kept. ``inherit(old, new)`` may carry over what is known of an object to its next row.
+    ``decode`` returns None for what is not kept, or not kept any more. ``inherit(old, new)`` may carry over what is known of an object
+    to its next row.
     """
 
     def __init__(
@@ -69,12 +74,15 @@ class Reflector(Generic[R]):
         self._lasts = lasts
         """Seconds after which a watch is begun anew: at least and at most."""
         self.rows: dict[Name, R] = {}
+        self._current = 0
+        """The version up to which everything was seen."""
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
         """List and watch until cancelled."""
         failures = 0
         while True:
+            started = _now()
             try:
                 version = await self._list()
                 failures = 0
@@ -82,14 +90,20 @@ class Reflector(Generic[R]):
                 await self._watch(version)
             except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
                 expired = isinstance(error, ApiError) and error.expired
-                failures = 0 if expired else failures + 1
+                lasted = _now() - started
+                failures = 0 if expired and lasted > SOON else failures + 1
                 if not expired:
                     logger.warning("Cannot list %s, trying again: %s", self.resource.plural, error)
             await asyncio.sleep(_backoff(failures))
 
     def put(self, manifest: dict[str, Any]) -> None:
-        """Take in an object that was read or written elsewhere, unless a newer one is known."""
-        self._take_in(manifest)
+        """Take in an object that was read or written elsewhere, unless a newer one is known.
+
+        What is as old as what was seen last, and is not there, was deleted before the answer about it came.
+        """
+        row = self._decode(manifest)
+        if row is not None and (row.version > self._current or (row.namespace, row.name) in self.rows):
+            self._store(row)
 
     def _take_in(self, manifest: dict[str, Any]) -> R | None:
         row = self._decode(manifest)
@@ -126,9 +140,11 @@ class Reflector(Generic[R]):
             if not token:
                 break
             params["continue"] = token
-        for name in [name for name in self.rows if name not in seen]:
+        version = str(page["metadata"]["resourceVersion"])
+        self._current = int(version)
+        for name in [name for name, row in self.rows.items() if name not in seen and row.version <= self._current]:
             self._remove(name)
-        return str(page["metadata"]["resourceVersion"])
+        return version
 
     async def _watch(self, version: str) -> None:
         """Follow changes from ``version``; reconnects until the version is too old, which raises ApiError 410."""
@@ -139,28 +155,37 @@ class Reflector(Generic[R]):
                 "allowWatchBookmarks": "true",
                 "timeoutSeconds": str(random.randint(*self._lasts)),  # noqa: S311 - spreads reconnections
             }
+            began = _now()
             try:
                 async for event in self._client.watch(self.resource.path(), params):
                     version = event["object"]["metadata"]["resourceVersion"]
                     self._take(event)
-                    failures = 0
+                    self._current = int(version)
             except ApiError as error:
                 if error.expired:
                     raise
-                failures += 1
                 logger.warning("Watch of %s refused, trying again: %s", self.resource.plural, error)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                failures += 1
                 logger.info("Watch of %s broke off, resuming: %s", self.resource.plural, error)
+            failures = failures + 1 if _now() - began < SHORT else 0
             await asyncio.sleep(_backoff(failures))
 
     def _take(self, event: dict[str, Any]) -> None:
         match event["type"]:
             case "ADDED" | "MODIFIED":
-                self._take_in(event["object"])
+                if self._take_in(event["object"]) is None:
+                    self._remove(_name(event["object"]))
             case "DELETED":
-                metadata = event["object"]["metadata"]
-                self._remove((metadata.get("namespace", ""), metadata["name"]))
+                self._remove(_name(event["object"]))
+
+
+def _name(manifest: dict[str, Any]) -> Name:
+    metadata = manifest["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _backoff(failures: int) -> float:

@@ -32,7 +32,9 @@ class Resource(NamedTuple):
 NODES: Final = Resource("v1", "Node", "nodes", namespaced=False)
 NAMESPACES: Final = Resource("v1", "Namespace", "namespaces", namespaced=False)
 PODS: Final = Resource("v1", "Pod", "pods")
+VOLUMES: Final = Resource("v1", "PersistentVolume", "persistentvolumes", namespaced=False)
 EVENTS: Final = Resource("v1", "Event", "events")
+ENDPOINT_SLICES: Final = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 LEASES: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 
 CHILDREN: Final = (

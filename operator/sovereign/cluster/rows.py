@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from sys import intern
 from typing import Any, Final
 
 import msgspec
@@ -19,9 +20,11 @@ from sovereign.api.meta import (
     SCALE_MANAGER,
     approving_policy,
 )
+from sovereign.residency import pod_spec, running
 
 Manifest = Mapping[str, Any]
 _MIRROR: Final = "kubernetes.io/config.mirror"
+_TEMPLATE_HASH: Final = "pod-template-hash"
 _VOLATILE: Final = frozenset({"status", "metadata"})
 _WRITTEN_BY_CLUSTER: Final = frozenset({"PersistentVolumeClaim", "Job", "ServiceAccount"})
 """Kinds whose spec the cluster's own controllers fill in, or that have none: foreign fields are no drift there."""
@@ -90,7 +93,11 @@ class Child(msgspec.Struct):
     replicas: int | None = None
     """spec.replicas where the operator owns it, so that it would be reset if it were no longer applied."""
     agreed: tuple[bytes, bytes] | None = None
-    """(hash of the wanted manifest, digest) that were found to agree."""
+    """(hash of the wanted manifest, digest) that were found to agree, or of which one was the API server's answer to the other."""
+    pruned: str = ""
+    """The field that the API server did not store as it was written, the last time; nothing where it stored all."""
+    written_at: float = 0.0
+    """When that was found, by the monotonic clock."""
 
 
 class Pod(msgspec.Struct, frozen=True):
@@ -125,6 +132,14 @@ class Pod(msgspec.Struct, frozen=True):
     """Why it is not running: the scheduler's or kubelet's word."""
     termination: str
     """Termination message of its first container (the importer's result)."""
+    workload: str = ""
+    """What it belongs to, as ``Kind/name``: its controller, or that controller's Deployment; nothing when it stands alone."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with its spec whatever the policy."""
+    images: tuple[str, ...] = ()
+    """The images that it names."""
+    mismatches: tuple[str, ...] = ()
+    """Its containers that run another image than they name."""
 
     @property
     def deleting(self) -> bool:
@@ -264,7 +279,19 @@ def pod(manifest: Manifest) -> Pod:
         pins=tuple(policy for key in spec.get("nodeSelector") or () if (policy := approving_policy(key))),
         message=_why_not_running(status, conditions),
         termination=_termination(status),
+        workload=_workload(owner, labels.get(_TEMPLATE_HASH, "")),
+        problems=pod_spec.problems(manifest),
+        images=pod_spec.images(spec),
+        mismatches=running.mismatches(pod_spec.by_digest(spec), status),
     )
+
+
+def _workload(owner: OwnerKey | None, template_hash: str) -> str:
+    if owner is None:
+        return ""
+    if owner.kind == "ReplicaSet" and template_hash and owner.name.endswith(f"-{template_hash}"):
+        return intern(f"Deployment/{owner.name.removesuffix(f'-{template_hash}')}")
+    return intern(f"{owner.kind}/{owner.name}")
 
 
 def _epoch(time: str | None) -> int:
@@ -299,3 +326,4 @@ def inherit(old: Child, new: Child) -> None:
     new.agreed = old.agreed
     if new.agreed is not None and new.agreed[1] == new.digest and not new.foreign:
         new.live = None
+        new.pruned, new.written_at = old.pruned, old.written_at

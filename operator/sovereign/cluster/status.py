@@ -40,7 +40,8 @@ def with_conditions(old: Status, generation: int, conditions: Iterable[Condition
             continue
         previous = before.get(entry["type"])
         same = previous is not None and previous.get("status") == entry["status"]
-        time = previous["lastTransitionTime"] if same and previous else now()
+        # What is there may be somebody else's, and lack the time.
+        time = (previous.get("lastTransitionTime") if same and previous else None) or now()
         stamped.append(entry | {"observedGeneration": generation, "lastTransitionTime": time})
     return {**content, "observedGeneration": generation, "conditions": stamped}
 

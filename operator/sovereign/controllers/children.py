@@ -11,12 +11,15 @@ from sovereign.cluster.client import ApiError
 from sovereign.cluster.metrics import DRIFT
 from sovereign.cluster.queue import Key
 from sovereign.cluster.resources import BY_KIND
-from sovereign.controllers.context import Context, Later
+from sovereign.controllers import read_back
+from sovereign.controllers.context import Context, Later, Outcome, Retry
 from sovereign.controllers.store import Object
 from sovereign.plan.verdict import Verdict
 
 CONCURRENCY = 8
 _MAKES_PODS = ("Deployment", "Job")
+POLICIES_SHOWN = 64
+"""Policies that a status may name; a longer list would be refused with all the rest of the status."""
 PAUSE = 1.0
 """Seconds between two writes of one status while no condition turns."""
 
@@ -35,25 +38,23 @@ async def bring_about(
             return await apply.apply(context.client, context.caches, manifest)
 
     failure: Verdict | None = None
-    written: list[apply.Written] = []
     for wave in _waves(desired):
         results = await asyncio.gather(*(one(manifest) for manifest in wave), return_exceptions=True)
-        written += [result for result in results if isinstance(result, apply.Written)]
+        for result in results:
+            if isinstance(result, apply.Written) and result.drifted:
+                _tell_drift(context, item, result)
         failure = _failure(wave, results)
         if failure is not None:
             break
     else:
         await _prune(context, item.key, desired, keep)
-    for result in written:
-        if result.drifted:
-            DRIFT.labels(result.kind).inc()
-            context.tell(
-                item,
-                "Warning",
-                Reason.DRIFT_REPAIRED,
-                f"{result.kind} {result.name} was changed by somebody else and has been put back",
-            )
     return failure
+
+
+def _tell_drift(context: Context, item: Object, written: apply.Written) -> None:
+    DRIFT.labels(written.kind).inc()
+    message = f"{written.kind} {written.name} was changed by somebody else and has been put back"
+    context.tell(item, "Warning", Reason.DRIFT_REPAIRED, message)
 
 
 def _waves(desired: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -71,7 +72,24 @@ def _failure(desired: Sequence[dict[str, Any]], results: Sequence[object]) -> Ve
             return Verdict(False, "children", Reason.APPLY_FAILED, f"{where}: {result.message or result.reason}")
         if isinstance(result, BaseException):
             raise result
-    return None
+    return next(
+        (_not_stored(result) for result in results if isinstance(result, apply.Written) and result.pruned), None
+    )
+
+
+def _not_stored(written: apply.Written) -> Verdict:
+    message = (
+        f"{written.kind} {written.name}: the API server did not store {written.pruned} as it was written; it is older than the operator "
+        "needs, or an admission policy or webhook changes what the operator writes"
+    )
+    return Verdict(False, "children", Reason.FIELD_PRUNED, message, written.pruned)
+
+
+def outcome(failure: Verdict | None, later: Outcome) -> Outcome:
+    """When to look again after children were brought about: what the API server does not store, it will not at once."""
+    if failure is None:
+        return later
+    return Later(apply.PRUNED_AGAIN) if failure.reason is Reason.FIELD_PRUNED else Retry(failure.message)
 
 
 async def _prune(context: Context, owner: Key, desired: Sequence[dict[str, Any]], keep: Sequence[str]) -> None:
@@ -120,13 +138,22 @@ async def write_status(
     While only numbers and words change, and no condition turns, one write a second is enough: a rollout of many replicas would
     otherwise cost a write for each. The caller passes the returned delay on.
     """
+    conditions = read_back.with_pruned(context.store, item, conditions)
     new = status.with_conditions(item.status, item.owner.generation, conditions, content)
     patch = status.changes(item.status, new)
-    if not patch:
+    if not patch or read_back.answered(item, new):
         return None
     left = item.written_at + PAUSE - time.monotonic()
     if left > 0 and not status.turned(item.status, new):
         return Later(left)
+    stored = await remember(context, item, patch)
+    if stored is not None:
+        read_back.compare(context, stored, new)
+    return None
+
+
+async def remember(context: Context, item: Object, patch: status.Status) -> Object | None:
+    """Write these members of a status at once, and know them; returns the object as it is then, unless it is gone."""
     owner = item.owner
     try:
         body = await status.write(context.client, owner.kind, owner.namespace, owner.name, patch)
@@ -136,9 +163,10 @@ async def write_status(
             return None
         raise
     known = context.store.objects.get(item.key)
-    if known is not None and known.owner.uid == body["metadata"]["uid"]:
-        known.written_at = time.monotonic()
-        known.status = body.get("status") or {}
-        if body["metadata"].get("generation", 0) == known.owner.generation:
-            known.version = max(known.version, int(body["metadata"]["resourceVersion"]))
-    return None
+    if known is None or known.owner.uid != body["metadata"]["uid"]:
+        return None
+    known.written_at = time.monotonic()
+    known.status = body.get("status") or {}
+    if body["metadata"].get("generation", 0) == known.owner.generation:
+        known.version = max(known.version, int(body["metadata"]["resourceVersion"]))
+    return known

@@ -1,6 +1,7 @@
 """What every controller works with."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from sovereign.api.conditions import Reason
 from sovereign.api.meta import API_VERSION
@@ -11,6 +12,15 @@ from sovereign.cluster.evidence import Recorder
 from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.store import Object, Store
 from sovereign.plan.inventory import Settings
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """Status fields that the API server does not keep."""
+
+    told: set[str] = field(default_factory=set)
+    suspect: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when one was found: a CRD may be older than the operator."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,7 @@ class Context:
     evidence: Recorder
     vanished: set[Key]
     """Owners of children that disappeared; they are looked up before the children are made again."""
+    pruned: Pruned = field(default_factory=Pruned)
 
     def tell(self, item: Object, severity: Severity, reason: Reason, message: str) -> None:
         """Emit an Event about one of our objects."""

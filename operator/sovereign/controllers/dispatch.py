@@ -1,16 +1,26 @@
 """From what changed to what has to be reconciled. The only place that knows which depends on which."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import orjson
 
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.rows import Child, Pod
-from sovereign.controllers.store import MODEL, POD, POLICY, POOL, PROBES, Store, decode
+from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, Store, decode
+from sovereign.plan.identity import other_machine
 from sovereign.plan.inventory import Node
+from sovereign.plan.placement import contradiction
+from sovereign.residency.findings import Step, Workload
+from sovereign.residency.others import Other, judge, other
 from sovereign.residency.static_pods import Sighting
+from sovereign.residency.verdicts import Violation
+from sovereign.residency.volumes import CLAIM, Volume
 
-GATHER = 2.0
+GATHER: Final = 2.0
 """Seconds in which a kubelet may say more about a static pod before it is told."""
+TALLY: Final = 0.5
+"""Seconds in which more may become wrong, or right, before a policy counts it."""
 
 
 class Dispatcher:
@@ -26,8 +36,12 @@ class Dispatcher:
         """Look at all that is known: at the start, and never again."""
         for key in self._store.objects:
             self._queue.add(key)
+        for node in self._store.nodes.values():
+            self._look_at(node)
         for pod in self._store.pods.values():
             self._verify(pod)
+        for namespace in {*self._store.volumes.held_in(), *self._store.others.namespaces()}:
+            self._objects_in(namespace)
 
     # --- our kinds ----------------------------------------------------------------------------------
 
@@ -37,6 +51,7 @@ class Dispatcher:
         key = item.key
         before = self._store.objects.get(key)
         governed = set(self._store.governed_namespaces(key.name)) if key.kind == POLICY else set()
+        dedicated = self._store.dedicated_nodes(key.name) if key.kind == POLICY else frozenset()
         if deleted:
             if not self._store.drop(key):
                 return
@@ -50,14 +65,16 @@ class Dispatcher:
             if key.kind == MODEL:
                 self._pools_of_model(key)
             return
-        self._dependents(key, governed)
+        self._dependents(key, governed, dedicated)
 
-    def _dependents(self, key: Key, governed_before: set[str]) -> None:
+    def _dependents(self, key: Key, governed_before: set[str], dedicated_before: frozenset[str]) -> None:
         match key.kind:
             case "SovereigntyPolicy":
                 self._policies()
                 for namespace in governed_before | set(self._store.governed_namespaces(key.name)):
                     self._everything_in(namespace)
+                for node in dedicated_before | self._store.dedicated_nodes(key.name):
+                    self._pods_on(node)
             case "SovereignModel":
                 self._pools_of_model(key)
             case "InferenceRuntime":
@@ -78,22 +95,39 @@ class Dispatcher:
             self._queue.add(key)
         for place in self._store.pods_by_namespace.get(namespace, ()):
             self._verify(self._store.pods[place])
+        self._objects_in(namespace)
+
+    def _objects_in(self, namespace: str) -> None:
+        for volume in self._store.volumes.within([namespace]):
+            self._on_claim(volume)
+        for row in self._store.others.within(namespace):
+            self._judge(row)
+
+    def _pods_on(self, node: str) -> None:
+        for place in tuple(self._store.pods_by_node.get(node, ())):
+            self._verify(self._store.pods[place])
 
     # --- nodes and namespaces -----------------------------------------------------------------------
 
     def node(self, deleted: bool, body: Mapping[str, Any]) -> None:
         """A node was seen, or is gone. Heartbeats end here."""
         node = Node.from_manifest(body)
+        before = self._store.nodes.get(node.name)
         changed = self._store.drop_node(node.name) if deleted else self._store.put_node(node)
         if changed is None:
             return
+        if not deleted:
+            self._look_at(node)
         self._policies()
-        for place in tuple(self._store.pods_by_node.get(node.name, ())):
-            self._verify(self._store.pods[place])
+        self._pods_on(node.name)
         concerned = changed | {policy for policy, nodes in self._store.approved.items() if node.name in nodes}
         for namespace in {name for policy in concerned for name in self._store.governed_namespaces(policy)}:
-            for key in self._store.in_namespace(namespace, POOL):
-                self._queue.add(key)
+            self._pools_in(namespace)
+        self._volumes_of(before, None if deleted else node, approval_changed=bool(changed))
+
+    def _look_at(self, node: Node) -> None:
+        if other_machine(node) or contradiction(node):
+            self._queue.add(Key(NODE, "", node.name), first=True)
 
     def namespace(self, deleted: bool, body: Mapping[str, Any]) -> None:
         """A namespace was seen, or is gone."""
@@ -108,19 +142,95 @@ class Dispatcher:
         self._policies()
         self._everything_in(name)
 
+    # --- volumes ------------------------------------------------------------------------------------
+
+    def volume(self, old: Volume | None, new: Volume | None) -> None:
+        """A PersistentVolume was bound, changed or let go."""
+        if not self._store.volumes.put(old, new):
+            return
+        if old is not None and (new is None or new.uid != old.uid):
+            self._drop(old.uid)
+        for volume in (old, new):
+            if volume is not None and self._store.governance(volume.claim_namespace).governed:
+                self._on_claim(volume)
+
+    def _volumes_of(self, old: Node | None, new: Node | None, *, approval_changed: bool) -> None:
+        """A node appeared, changed or went, from which volumes may be reached."""
+        if old is not None and new is not None and old.labels == new.labels:
+            return
+        volumes = self._store.volumes
+        governed = [name for name in volumes.held_in() if self._store.governance(name).governed]
+        moved = old is not None and new is not None and (old.region, old.jurisdiction) != (new.region, new.jurisdiction)
+        for volume in volumes.touched(governed, old, new, judged=approval_changed or moved):
+            self._on_claim(volume)
+
+    def _on_claim(self, volume: Volume) -> None:
+        """Judge a volume; look at the models whose weights lie on it, and at what serves them."""
+        volumes, namespace = self._store.volumes, volume.claim_namespace
+        if volume in volumes.of(namespace, volume.claim):
+            violations = volumes.violations(volume, self._store.governance(namespace))
+            self._found(volume.uid, Workload(namespace, volume.claim, CLAIM), violations)
+            if any(violation.removes for violation in violations):
+                self._store.findings.advance(volume.uid, Step.SCALED_TO_ZERO)
+        for model in self._store.models_on(volume.claim_namespace, volume.claim):
+            self._queue.add(model)
+            self._pools_of_model(model)
+
+    # --- what others made ---------------------------------------------------------------------------
+
+    def other(self, old: Other | None, new: Other | None) -> None:
+        """A Service, EndpointSlice or NetworkPolicy of somebody else became suspicious, changed or ceased to be."""
+        row = new or old
+        if row is not None:
+            self._take_other(row.kind, row.namespace, row.name, new)
+
+    def _take_other(self, kind: str, namespace: str, name: str, row: Other | None) -> None:
+        known = self._store.others.put(kind, namespace, name, row)
+        if known is not None and (row is None or row.uid != known.uid) and self._drop(known.uid):
+            self._pools_in(namespace)
+        if row is not None:
+            self._judge(row)
+
+    def _judge(self, row: Other) -> None:
+        governance = self._store.governance(row.namespace)
+        violations = tuple(found for policy in governance.policies if (found := judge(row, policy)) is not None)
+        news = self._found(row.uid, Workload(row.namespace, row.name, row.kind), violations)
+        if news or violations:
+            # It may select other pods than before, although what is wrong with it is the same.
+            self._pools_in(row.namespace)
+
+    def _found(self, uid: str, workload: Workload, violations: tuple[Violation, ...]) -> bool:
+        """Say what is wrong with an object; whether that is news."""
+        before = self._store.findings.violations(uid)
+        news = self._store.findings.put(uid, workload, workload.name, violations)
+        if news:
+            self._count((*before, *violations))
+        return news
+
+    def _drop(self, uid: str) -> bool:
+        """Forget an object that is gone; whether anything was wrong with it."""
+        before = self._store.findings.violations(uid)
+        self._count(before)
+        return self._store.findings.drop(uid)
+
+    def _pools_in(self, namespace: str) -> None:
+        for key in self._store.in_namespace(namespace, POOL):
+            self._queue.add(key)
+
     # --- pods and children --------------------------------------------------------------------------
 
     def pod(self, old: Pod | None, new: Pod | None) -> None:
         """A pod changed."""
-        violated = old is not None and old.uid in self._store.violations
+        before = self._store.findings.violations(old.uid) if old is not None else ()
         self._store.put_pod(old, new)
         row = new or old
         if row is not None and self._store.static_pods.pod(old, new):
             self._static_pods(row.namespace)
-        if new is not None:
+        if old is not None and before and (new is None or new.uid != old.uid):
+            self._count(before)
+            self._queue.add(Key(POD, old.namespace, old.name), first=True)
+        if new is not None and (old is None or _judged(old) != _judged(new)):
             self._verify(new)
-        elif violated:
-            self._policies()
         for pod in (old, new):
             if pod is None:
                 continue
@@ -132,14 +242,19 @@ class Dispatcher:
                 self._add_known(Key(MODEL, pod.namespace, pod.model))
 
     def _verify(self, pod: Pod) -> None:
-        before = self._store.violations.get(pod.uid)
-        violation = self._store.verify(pod)
-        if violation is not None or before is not None or self._needs_label(pod) or self._store.stranded(pod):
+        before = self._store.findings.violations(pod.uid)
+        after = self._store.verify(pod)
+        if after or before or self._needs_label(pod) or self._store.stranded(pod):
             self._queue.add(Key(POD, pod.namespace, pod.name), first=True)
-        if (violation is None) != (before is None):
-            self._policies()
+        if after != before:
+            self._count((*before, *after))
             if pod.pool:
                 self._add_known(Key(POOL, pod.namespace, pod.pool))
+
+    def _count(self, violations: Iterable[Violation]) -> None:
+        """Have the policies of these violations count anew: many pods may follow."""
+        for policy in {violation.policy for violation in violations}:
+            self._queue.add_after(Key(POLICY, "", policy), TALLY)
 
     def sighting(self, old: Sighting | None, new: Sighting | None) -> None:
         """A kubelet's Event about a static pod was seen, or is gone."""
@@ -157,6 +272,9 @@ class Dispatcher:
     def child(self, old: Child | None, new: Child | None) -> None:
         """A child changed."""
         owner = self._store.put_child(old, new)
+        row = new or old
+        if row is not None:
+            self._pretender(row, owner, gone=new is None)
         if owner is None:
             return
         if old is not None and new is not None and _settled(old, new):
@@ -167,6 +285,19 @@ class Dispatcher:
         else:
             self._queue.add(owner)
 
+    def _pretender(self, row: Child, owner: Key | None, *, gone: bool) -> None:
+        """What carries the operator's label and has no owner that is there may be anybody's, and is judged as such."""
+        if row.kind not in ("NetworkPolicy", "Service"):
+            return
+        owned = row.owner is not None and row.owner.uid and row.owner.kind in (POLICY, MODEL, POOL)
+        content = None
+        if not gone and row.live is not None and not owned and owner not in self._store.objects:
+            manifest = orjson.loads(row.live)
+            manifest["metadata"] |= {"uid": row.uid, "resourceVersion": row.version}
+            content = other(manifest, row.kind)
+        if content is not None or self._store.others.known(row.kind, row.namespace, row.name):
+            self._take_other(row.kind, row.namespace, row.name, content)
+
     def _add_known(self, key: Key) -> None:
         if key in self._store.objects:
             self._queue.add(key)
@@ -175,6 +306,26 @@ class Dispatcher:
 def _shows(pod: Pod | None) -> tuple[object, ...] | None:
     """What of a pod is seen in its pool's status."""
     return None if pod is None else (pod.uid, pod.node, pod.phase, pod.ready, pod.deleting, pod.message, pod.compliant)
+
+
+def _judged(pod: Pod) -> tuple[object, ...]:
+    """What of a pod decides about its verdict and its repair: the rest may change as it will."""
+    return (
+        pod.uid,
+        pod.node,
+        pod.phase,
+        pod.problems,
+        pod.images,
+        pod.mismatches,
+        pod.owner,
+        pod.mirror,
+        pod.pool,
+        pod.compliant,
+        pod.ends,
+        pod.grace,
+        pod.finalizers,
+        pod.pins,
+    )
 
 
 def _settled(old: Child, new: Child) -> bool:

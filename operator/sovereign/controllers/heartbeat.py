@@ -37,7 +37,7 @@ def _policy(name: str, item: Object, context: Context) -> dict[str, Any]:
         "enforced": enforced.get("status", "Unknown"),
         "reason": enforced.get("reason", ""),
         "approvedNodes": len(context.store.approved.get(name, ())),
-        "violations": sum(name in violation.policies for violation in context.store.violations.values()),
+        "violations": context.store.findings.count(name),
     }
 
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from sovereign.api.conditions import (
     IMPORTED,
     LICENSE_ACCEPTED,
+    PLACEMENT_VERIFIED,
     POLICY_ACCEPTED,
     Reason,
 )
@@ -18,16 +19,18 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import JobState
 from sovereign.cluster.status import Condition, now
 from sovereign.controllers import children
-from sovereign.controllers.context import Context, Outcome, Retry
-from sovereign.controllers.model_status import Import, conditions_of, invalid
+from sovereign.controllers.context import Context, Outcome
+from sovereign.controllers.model_status import Import, conditions_of, invalid, placement_verified
 from sovereign.controllers.store import Object
 from sovereign.plan import names
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import SovereignModel
-from sovereign.plan.model import ModelPlan, existing_place, plan_model, published_path, source_hash
+from sovereign.plan.model import ModelPlan, claim_of, existing_place, plan_model, published_path, source_hash
 
 T = TypeVar("T", bound=Model)
 _KEPT: Final = ("PersistentVolumeClaim",)
+_KEPT_STATUS: Final = ("artifact", "parameters", "location", "policies")
+_ANNOUNCED: Final = (IMPORTED, POLICY_ACCEPTED, LICENSE_ACCEPTED, PLACEMENT_VERIFIED)
 
 
 class Result(msgspec.Struct, rename="camel", forbid_unknown_fields=False):
@@ -75,9 +78,12 @@ def _recorded(kind: type[T], content: Any) -> T | None:
         return None
 
 
-def snapshot(item: Object, caches: Caches) -> SovereignModel:
+def snapshot(item: Object, context: Context) -> SovereignModel:
     """The model as the planning core sees it."""
-    return SovereignModel(item.owner, item.spec, artifact_of(item, caches), parameters_of(item))
+    store, namespace = context.store, item.owner.namespace
+    claim = claim_of(item.owner.name, item.spec)
+    elsewhere = store.volumes.elsewhere(namespace, claim, store.governance(namespace))
+    return SovereignModel(item.owner, item.spec, artifact_of(item, context.caches), parameters_of(item), elsewhere)
 
 
 class ModelController:
@@ -99,7 +105,7 @@ class ModelController:
 
     async def _bring(self, item: Object, governance: Governance) -> Outcome:
         context = self._context
-        model = snapshot(item, context.caches)
+        model = snapshot(item, context)
         plan = plan_model(model, governance, context.settings)
         artifact, parameters = model.artifact, None
         if plan.existing and plan.blocking is None:
@@ -109,8 +115,14 @@ class ModelController:
             if artifact is not None:
                 plan = plan_model(msgspec.structs.replace(model, artifact=artifact), governance, context.settings)
         failure = await children.bring_about(context, item, plan.children, keep=_KEPT)
-        conditions = conditions_of(item, plan, artifact, self._import(item, plan, artifact), failure)
-        content: dict[str, Any] = {"policies": list(governance.names)}
+        known = context.store.volumes.known(item.owner.namespace, plan.claim)
+        nowhere = not all(context.store.approved.get(policy) for policy in governance.names)
+        placed = placement_verified(known, model.elsewhere, nowhere=nowhere)
+        conditions = conditions_of(item, plan, artifact, self._import(item, plan, artifact), failure, placed)
+        content: dict[str, Any] = {
+            "location": context.store.volumes.location(item.owner.namespace, plan.claim),
+            "policies": list(governance.names[: children.POLICIES_SHOWN]),
+        }
         if artifact is not None:
             content["artifact"] = artifact.model_dump(by_alias=True)
         shape = parameters or parameters_of(item)
@@ -120,23 +132,20 @@ class ModelController:
         if artifact != model.artifact:
             for pool in context.store.pools_of(item.key):
                 context.queue.add(pool)
-        return Retry(failure.message) if failure is not None else later
+        return children.outcome(failure, later)
 
     async def _write(self, item: Object, conditions: list[Condition], content: dict[str, Any] | None) -> Outcome:
-        kept = {name: value for name, value in item.status.items() if name in ("artifact", "parameters", "policies")}
+        kept = {name: value for name, value in item.status.items() if name in _KEPT_STATUS}
         before = {entry["type"]: entry for entry in item.status.get("conditions") or ()}
         later = await children.write_status(self._context, item, content if content is not None else kept, conditions)
         self._announce(item, before, conditions)
         return later
 
     def _announce(self, item: Object, before: dict[str, Condition], conditions: list[Condition]) -> None:
-        """An Event for each turn that the import takes for the worse."""
+        """An Event for each turn that the import, or where the weights lie, takes for the worse."""
         for entry in conditions:
             previous = before.get(entry["type"], {})
-            if (
-                entry["type"] not in (IMPORTED, POLICY_ACCEPTED, LICENSE_ACCEPTED)
-                or previous.get("reason") == entry["reason"]
-            ):
+            if entry["type"] not in _ANNOUNCED or previous.get("reason") == entry["reason"]:
                 continue
             if entry["status"] == "False" and entry["reason"] != Reason.IMPORTING:
                 self._context.tell(item, "Warning", Reason(entry["reason"]), entry["message"])

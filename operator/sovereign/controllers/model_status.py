@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sovereign.api.conditions import (
     IMPORTED,
     LICENSE_ACCEPTED,
+    PLACEMENT_VERIFIED,
     POLICY_ACCEPTED,
     READY,
     RECONCILING,
@@ -15,6 +16,7 @@ from sovereign.api.conditions import (
 from sovereign.api.model import Artifact, ModelSpec
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers.store import Object
+from sovereign.plan.inventory import Elsewhere
 from sovereign.plan.model import ModelPlan
 from sovereign.plan.verdict import Verdict, first_failure
 
@@ -37,12 +39,20 @@ def invalid(item: Object) -> list[Condition]:
 
 
 def conditions_of(
-    item: Object, plan: ModelPlan, artifact: Artifact | None, state: Import, failure: Verdict | None
+    item: Object,
+    plan: ModelPlan,
+    artifact: Artifact | None,
+    state: Import,
+    failure: Verdict | None,
+    placed: Condition,
 ) -> list[Condition]:
-    """All conditions of a model; ``failure`` is about a child that could not be written."""
+    """All conditions of a model.
+
+    ``failure`` is about a child that could not be written, ``placed`` about where its volume lies.
+    """
     policy = first_failure(list(plan.verdicts))
     blocking = plan.blocking or failure
-    result = [_ready(artifact, state, blocking)]
+    result = [_ready(artifact, state, blocking, placed)]
     permanent = state.done is not True and state.reason is not Reason.IMPORTING
     if blocking is not None or permanent:
         result.append(
@@ -67,14 +77,36 @@ def conditions_of(
     result.append(_license(plan.license))
     result.append(condition(IMPORTED, state.done, state.reason, state.message))
     result.append(_verified(item.spec, plan, artifact))
-    return result
+    return [*result, placed]
 
 
-def _ready(artifact: Artifact | None, state: Import, blocking: Verdict | None) -> Condition:
+def placement_verified(known: bool | None, elsewhere: Elsewhere | None, *, nowhere: bool) -> Condition:
+    """Whether the weights' volume lies where every policy wants it.
+
+    ``known`` is None while there is no volume; ``nowhere``: some policy approves no node, so that there is nothing to compare with.
+    """
+    if elsewhere is not None:
+        return condition(PLACEMENT_VERIFIED, False, elsewhere.reason, elsewhere.message)
+    if known is None:
+        return condition(PLACEMENT_VERIFIED, None, Reason.PROGRESSING, "the claim has no volume yet")
+    if not known:
+        message = "the volume has no nodeAffinity, so it is not known where it lies"
+        return condition(PLACEMENT_VERIFIED, None, Reason.NOT_VERIFIED, message)
+    if nowhere:
+        message = "a policy approves no node, so there is no place to compare the volume's with"
+        return condition(PLACEMENT_VERIFIED, None, Reason.NO_APPROVED_NODE, message)
+    return condition(
+        PLACEMENT_VERIFIED, True, Reason.PLACED, "the volume lies where nodes are that every policy approves"
+    )
+
+
+def _ready(artifact: Artifact | None, state: Import, blocking: Verdict | None, placed: Condition) -> Condition:
     if blocking is not None:
         return condition(READY, False, blocking.reason, blocking.message)
     if artifact is None:
         return condition(READY, False, state.reason, state.message)
+    if placed["status"] == "False":
+        return condition(READY, False, Reason(placed["reason"]), placed["message"])
     return condition(READY, True, Reason.READY, state.message)
 
 

@@ -11,9 +11,11 @@ from sovereign.controllers.context import Context
 from sovereign.controllers.probe import Prober
 from sovereign.controllers.store import Object
 from sovereign.plan import names
+from sovereign.plan.deployment import pod_labels
 from sovereign.plan.enforcement import MOST_NODES, enforcement
-from sovereign.plan.inventory import Node
+from sovereign.plan.inventory import InferencePool, Node
 from sovereign.plan.probe import gate
+from sovereign.residency.others import judge, opens
 from sovereign.residency.verdicts import FINISHED
 
 
@@ -39,6 +41,10 @@ def network_of(
     if lawful is None or row is None:
         prober.forget(item.key)
         return Network(_unknown(Reason.NOT_PROBED, "the network policies are not in place yet"), kept)
+    opened = _opened(context, item)
+    if opened:
+        prober.forget(item.key)
+        return Network(condition(NETWORK_ENFORCED, False, Reason.UNLAWFUL_OBJECT, opened), kept)
     closed = gate(context.store.governance(item.owner.namespace), context.settings)
     probes = context.settings.probes
     if closed is not None or probes is None:
@@ -53,6 +59,24 @@ def network_of(
     found = enforcement(nodes, known, probes, time.time())
     content = {"network": {"probes": [probe.model_dump(by_alias=True) for probe in known]}} if known else {}
     return Network(condition(NETWORK_ENFORCED, found.status, found.reason, found.message), content, found.seconds)
+
+
+def _opened(context: Context, item: Object) -> str:
+    """What opens the pool's pods, or leads its callers elsewhere, against a policy; nothing where nothing does."""
+    store, namespace = context.store, item.owner.namespace
+    rows = store.others.within(namespace)
+    if not rows:
+        return ""
+    labels = pod_labels(InferencePool(item.owner, item.spec))
+    governance = store.governance(namespace)
+    wrong = [
+        breach.message
+        for row in rows
+        for policy in governance.policies
+        if (breach := judge(row, policy)) is not None and opens(row, policy, labels, item.owner.name)
+    ]
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return f"{wrong[0]}{more}" if wrong else ""
 
 
 def _unknown(reason: Reason, message: str) -> Condition:

@@ -1,26 +1,31 @@
 """Reconciling a SovereigntyPolicy: admission objects, the approved label on nodes, closed namespaces, status."""
 
-import asyncio
+import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sovereign.api.conditions import ENFORCED, READY, STALLED, Reason
-from sovereign.api.meta import approved_label
 from sovereign.cluster import metrics
-from sovereign.cluster.client import ApiError
 from sovereign.cluster.queue import Key
-from sovereign.cluster.resources import NODES
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children
-from sovereign.controllers.context import Context, Outcome, Retry
+from sovereign.controllers.canary import Canaries
+from sovereign.controllers.context import Context, Outcome
+from sovereign.controllers.enforcement import Enforcement
 from sovereign.controllers.heartbeat import PolicyRecord
+from sovereign.controllers.node_labels import NodeLabels
 from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
-from sovereign.plan.inventory import Node, Policy
+from sovereign.controllers.unlawful import UnlawfulReport
+from sovereign.plan.inventory import Policy
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from sovereign.plan.verdict import Verdict
+from sovereign.residency.findings import Findings
 
+logger = logging.getLogger(__name__)
 _REJECTIONS_SHOWN: Final = 20
 _NAMESPACES_SHOWN: Final = 100
+_WORKLOADS_SHOWN: Final = 20
 _ADMISSION: Final = (
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
@@ -29,12 +34,39 @@ _ADMISSION: Final = (
 )
 
 
+class Totals:
+    """How many violations a policy has had: what its status says, and what was noticed since this process read that."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._before: dict[str, int] = {}
+
+    def of(self, policy: str, written: Mapping[str, Any]) -> int:
+        """The total of ``policy``, whose status has ``written`` of violations.
+
+        What is wrong when a leader begins was counted by the one before, as far as its last count went.
+        """
+        noticed = self._findings.noticed[policy]
+        if policy not in self._before:
+            new = max(0, self._findings.count(policy) - written.get("current", 0))
+            self._before[policy] = written.get("total", 0) + new - noticed
+        return self._before[policy] + noticed
+
+    def forget(self, policy: str) -> None:
+        """A policy is gone."""
+        self._before.pop(policy, None)
+
+
 class PolicyController:
     """One reconcile of one policy."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, canaries: Canaries | None) -> None:
         self._context = context
+        self._enforcement = Enforcement(context, canaries)
+        self._labels = NodeLabels(context)
         self._static_pods = StaticPodReport(context)
+        self._totals = Totals(context.store.findings)
+        self._unlawful = UnlawfulReport(context)
         self._record = PolicyRecord(context)
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -56,44 +88,46 @@ class PolicyController:
             context.settings,
         )
         keep = () if plan.complete else _ADMISSION
+        missing = self._enforcement.missing(item, plan)
         failure = await children.bring_about(context, item, (*plan.admission, *plan.network), keep=keep)
-        await self._label(plan.node_label, plan.to_label, "true")
-        await self._label(plan.node_label, plan.to_unlabel, None)
-        conditions = self._conditions(item, policy, plan, failure)
-        later = await children.write_status(context, item, self._content(key.name, plan), conditions)
+        self._enforcement.wrote(item, plan, missing, failure)
+        await self._labels.keep(key.name, {*plan.to_label, *plan.to_bind, *plan.to_unlabel})
+        conditions = self._conditions(item, plan, failure, self._enforcement.judge(item, policy, plan, failure))
+        self._released(item, policy, plan)
+        later = await children.write_status(context, item, self._content(item, plan), conditions)
         self._measure(key.name, plan, conditions)
         self._static_pods.look(item)
+        self._unlawful.look(item)
         self._record.look(item, plan)
-        return Retry(failure.message) if failure is not None else later
+        return children.outcome(failure, later)
+
+    def _released(self, item: Object, policy: Policy, plan: PolicyPlan) -> None:
+        """Tell of namespaces that left although the policy is the same, which its rules refuse while they are in force.
+
+        What is remembered is the status, so that it is noticed too when the operator was down meanwhile.
+        """
+        if policy.spec.enforcement != "Enforce" or item.status.get("observedGeneration") != item.owner.generation:
+            return
+        for name in sorted({*item.status.get("namespaces", ())} - {*plan.namespaces}):
+            if name in self._context.store.living_namespaces():
+                message = (
+                    f"namespace {name} has lost the labels by which this policy governed it, and none of its rules hold there any "
+                    "more; put them back, or remove what runs there"
+                )
+                logger.warning("%s: %s", item.key, message)
+                self._context.tell(item, "Warning", Reason.NAMESPACE_RELEASED, message)
 
     async def _clean_up(self, name: str) -> None:
         """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""
-        label = approved_label(name)
-        labelled = tuple(node.name for node in self._context.store.nodes.values() if label in node.labels)
-        await self._label(label, labelled, None)
+        await self._labels.clean_up(name)
         self._static_pods.forget(name)
+        self._totals.forget(name)
+        self._unlawful.forget(name)
+        self._enforcement.forget(name)
         self._record.forget(name)
         for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT, metrics.STATIC_PODS):
             if (name,) in metric._metrics:  # noqa: SLF001 - the client has no public test for a label
                 metric.remove(name)
-
-    async def _label(self, label: str, nodes: tuple[str, ...], value: str | None) -> None:
-        limit = asyncio.Semaphore(children.CONCURRENCY)
-
-        async def one(name: str) -> None:
-            async with limit:
-                try:
-                    body = await self._context.client.patch(
-                        NODES.path(name=name), {"metadata": {"labels": {label: value}}}
-                    )
-                except ApiError as error:
-                    if not error.not_found:
-                        raise
-                    self._context.store.drop_node(name)
-                else:
-                    self._context.store.put_node(Node.from_manifest(body))
-
-        await asyncio.gather(*(one(name) for name in nodes))
 
     async def _invalid(self, item: Object) -> None:
         """Report what cannot be understood; the rules that are in force stay."""
@@ -106,7 +140,7 @@ class PolicyController:
         await children.write_status(self._context, item, kept, conditions)
         self._context.tell(item, "Warning", Reason.INVALID_SPEC, item.problem)
 
-    def _content(self, name: str, plan: PolicyPlan) -> dict[str, Any]:
+    def _content(self, item: Object, plan: PolicyPlan) -> dict[str, Any]:
         return {
             "jurisdictions": list(plan.jurisdictions),
             "approvedNodes": len(plan.approved),
@@ -117,33 +151,42 @@ class PolicyController:
             ],
             "namespaces": list(plan.namespaces[:_NAMESPACES_SHOWN]),
             "governedNamespaces": len(plan.namespaces),
-            "violations": {"current": self._violations(name)},
+            "violations": self._violations(item),
         }
 
-    def _violations(self, name: str) -> int:
-        return sum(name in violation.policies for violation in self._context.store.violations.values())
+    def _violations(self, item: Object) -> dict[str, Any]:
+        findings, name = self._context.store.findings, item.owner.name
+        return {
+            "current": findings.count(name),
+            "total": self._totals.of(name, item.status.get("violations") or {}),
+            "workloads": [shown.to_dict() for shown in findings.workloads(name)[:_WORKLOADS_SHOWN]],
+        }
 
-    def _conditions(self, item: Object, policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> list[Condition]:
+    def _conditions(
+        self, item: Object, plan: PolicyPlan, failure: Verdict | None, enforced: Condition
+    ) -> list[Condition]:
         problem = failure or next((v for v in plan.verdicts if v.reason is not Reason.NO_APPROVED_NODE), None)
         nowhere = next((v for v in plan.verdicts if v.reason is Reason.NO_APPROVED_NODE), None)
-        result = [_ready(plan, problem, nowhere)]
+        result = [_ready(plan, problem, nowhere, enforced)]
         if problem is not None:
             result.append(condition(STALLED, True, problem.reason, problem.message))
             self._context.tell(item, "Warning", problem.reason, problem.message)
         elif nowhere is not None:
             self._context.tell(item, "Warning", nowhere.reason, nowhere.message)
-        return [*result, _enforced(policy, plan, failure)]
+        return [*result, enforced]
 
     def _measure(self, name: str, plan: PolicyPlan, conditions: list[Condition]) -> None:
         metrics.APPROVED_NODES.labels(name).set(len(plan.approved))
-        metrics.VIOLATIONS.labels(name).set(self._violations(name))
+        metrics.VIOLATIONS.labels(name).set(self._context.store.findings.count(name))
         enforced = any(entry["type"] == ENFORCED and entry["status"] == "True" for entry in conditions)
         metrics.ENFORCEMENT.labels(name).set(float(enforced))
 
 
-def _ready(plan: PolicyPlan, problem: Verdict | None, nowhere: Verdict | None) -> Condition:
+def _ready(plan: PolicyPlan, problem: Verdict | None, nowhere: Verdict | None, enforced: Condition) -> Condition:
     if problem is not None:
         return condition(READY, False, problem.reason, problem.message)
+    if enforced["reason"] == Reason.CANARY_ACCEPTED:
+        return condition(READY, False, Reason.CANARY_ACCEPTED, enforced["message"])
     if nowhere is not None:
         return condition(READY, False, nowhere.reason, nowhere.message)
     return condition(
@@ -152,18 +195,3 @@ def _ready(plan: PolicyPlan, problem: Verdict | None, nowhere: Verdict | None) -
         Reason.READY,
         f"{len(plan.approved)} nodes are approved, {len(plan.rejections)} are not; {len(plan.namespaces)} namespaces are governed",
     )
-
-
-def _enforced(policy: Policy, plan: PolicyPlan, failure: Verdict | None) -> Condition:
-    if failure is not None:
-        return condition(ENFORCED, False, failure.reason, failure.message)
-    if not plan.complete:
-        return condition(ENFORCED, False, Reason.TOO_MANY_NODES, "the rules in force are older than the policy")
-    if policy.spec.enforcement == "Audit":
-        return condition(
-            ENFORCED,
-            False,
-            Reason.AUDIT_ONLY,
-            "the policy only reports; set spec.enforcement to Enforce to refuse and repair",
-        )
-    return condition(ENFORCED, True, Reason.ENFORCED, "the admission objects are in place")

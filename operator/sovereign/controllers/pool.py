@@ -1,7 +1,7 @@
 """Reconciling an InferencePool: serve an imported model on lawful nodes, and say where it stands."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sovereign.api.conditions import (
@@ -17,8 +17,8 @@ from sovereign.api.conditions import (
 from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import DeploymentState, Pod
 from sovereign.cluster.status import Condition, condition
-from sovereign.controllers import children, model
-from sovereign.controllers.context import Context, Later, Outcome, Retry
+from sovereign.controllers import children, model, stopping
+from sovereign.controllers.context import Context, Later, Outcome
 from sovereign.controllers.network import Network, network_of
 from sovereign.controllers.probe import Prober
 from sovereign.controllers.store import MODEL, RUNTIME, Object
@@ -27,10 +27,11 @@ from sovereign.plan.inventory import InferencePool, Runtime, SovereignModel
 from sovereign.plan.placement import explain_none
 from sovereign.plan.pool import PoolPlan, plan_pool
 from sovereign.plan.verdict import Verdict
-from sovereign.residency.verdicts import Violation
+from sovereign.residency.findings import Finding, Step
 
 _WORKLOAD = ("Deployment", "HorizontalPodAutoscaler")
 """What stays while a model is imported anew: it serves what it has."""
+_PLACES = frozenset({Reason.UNLAWFUL_PLACEMENT, Reason.DEDICATED_NODE})
 _POLICY_REASONS = frozenset(
     {
         Reason.NO_POLICY,
@@ -63,8 +64,10 @@ class PoolController:
         governance = context.store.governance(key.namespace)
         nodes = context.store.lawful_nodes(governance)
         sizing = item.status.get("sizing") or {}
+        stopped = await stopping.see_to(context, item)
+        running = stopped is not None and not stopping.scaled(context, item)
         plan = plan_pool(
-            InferencePool(item.owner, item.spec),
+            InferencePool(item.owner, item.spec.model_copy(update={"suspend": True}) if stopped else item.spec),
             self._model(key, item),
             self._runtime(item),
             governance,
@@ -73,18 +76,26 @@ class PoolController:
             previous_gpus=sizing.get("gpus"),
         )
         failure: Verdict | None = None
-        if plan.children:
-            keep = _WORKLOAD if plan.waiting is not None else ()
-            failure = await children.bring_about(context, item, plan.children, keep=keep)
+        if plan.children or plan.stopped is not None:
+            failure = await children.bring_about(context, item, plan.children, keep=self._kept(plan))
+        if running and stopping.scaled(context, item):
+            stopping.wake(context, item)
         pods = context.store.pods_of(key)
         network = network_of(context, self._prober, item, pods, nodes if plan.children else None)
-        conditions = self._conditions(item, plan, governance, pods, failure, network)
-        content = self._content(item, plan, governance, pods) | network.content
+        conditions = self._conditions(item, plan, governance, pods, failure, network, stopped)
+        content = self._content(item, plan, governance, pods, stopped) | network.content
         later = await children.write_status(context, item, content, conditions)
         self._announce(item, conditions)
         if failure is not None:
-            return Retry(failure.message)
+            return children.outcome(failure, later)
         return later if later is not None or network.seconds is None else Later(network.seconds)
+
+    def _kept(self, plan: PoolPlan) -> tuple[str, ...]:
+        """Kinds of children that stay although they are not planned."""
+        if plan.stopped is not None:
+            # What runs ends, whatever else stands in the way of the pool.
+            return () if plan.children else tuple(kind for kind in self._context.caches if kind not in _WORKLOAD)
+        return _WORKLOAD if plan.waiting is not None else ()
 
     async def _invalid(self, item: Object) -> None:
         """Report what cannot be understood; what runs is left as it is."""
@@ -99,7 +110,7 @@ class PoolController:
         found = self._context.store.objects.get(Key(MODEL, key.namespace, item.spec.model_ref.name))
         if found is None or found.spec is None:
             return None
-        return model.snapshot(found, self._context.caches)
+        return model.snapshot(found, self._context)
 
     def _runtime(self, item: Object) -> Runtime | None:
         name = item.spec.runtime.name
@@ -110,13 +121,21 @@ class PoolController:
         row = self._context.caches["Deployment"].rows.get((item.owner.namespace, item.owner.name))
         return row.state if row is not None and isinstance(row.state, DeploymentState) else None
 
-    def _violations(self, pods: Sequence[Pod]) -> list[Violation]:
-        known = self._context.store.violations
-        return [known[pod.uid] for pod in pods if pod.uid in known]
+    def _findings(self, pods: Sequence[Pod]) -> list[Finding]:
+        """What is wrong with the pods, other than what only a kubelet says."""
+        found = [self._context.store.findings.get(pod.uid) for pod in pods]
+        return [one for one in found if one is not None and one.violations[0].reason is not Reason.IMAGE_MISMATCH]
 
     # --- status -------------------------------------------------------------------------------------
 
-    def _content(self, item: Object, plan: PoolPlan, governance: Governance, pods: Sequence[Pod]) -> dict[str, Any]:
+    def _content(
+        self,
+        item: Object,
+        plan: PoolPlan,
+        governance: Governance,
+        pods: Sequence[Pod],
+        stopped: dict[str, Any] | None,
+    ) -> dict[str, Any]:
         state = self._deployment(item) or DeploymentState()
         content: dict[str, Any] = {
             "replicas": state.replicas,
@@ -124,18 +143,20 @@ class PoolController:
             "selector": ",".join(f"{key}={value}" for key, value in sorted(plan.selector.items())),
             "endpoint": plan.endpoint,
             "placement": self._placement(pods),
-            "policies": list(governance.names),
+            "policies": list(governance.names[: children.POLICIES_SHOWN]),
         }
         if plan.sizing is not None:
             content["sizing"] = plan.sizing.model_dump(by_alias=True)
         elif "sizing" in item.status:
             content["sizing"] = item.status["sizing"]
+        if stopped is not None:
+            content[stopping.STATUS] = stopped
         return content
 
     def _placement(self, pods: Sequence[Pod]) -> dict[str, Any]:
         store = self._context.store
         placed = [pod for pod in pods if pod.node and not pod.deleting]
-        unlawful = sum(pod.uid in store.violations for pod in placed)
+        unlawful = sum(any(one.reason in _PLACES for one in store.findings.violations(pod.uid)) for pod in placed)
         regions: Counter[tuple[str, str]] = Counter()
         for pod in placed:
             node = store.nodes.get(pod.node)
@@ -157,11 +178,13 @@ class PoolController:
         pods: Sequence[Pod],
         failure: Verdict | None,
         network: Network,
+        stopped: dict[str, Any] | None,
     ) -> list[Condition]:
-        blocking = plan.blocking or failure
-        violations = self._violations(pods)
-        available = self._available(item, plan, governance, pods)
-        result = [_ready(item, blocking, plan.waiting, violations, available)]
+        halt = None if stopped is None else Verdict(False, "onViolation", Reason.SCALED_TO_ZERO, stopped["message"])
+        blocking = plan.blocking or failure or halt
+        findings = self._findings(pods)
+        available = self._available(item, plan, governance, pods, halt)
+        result = [_ready(item, blocking, plan.stopped or plan.waiting, findings, available)]
         if blocking is not None:
             result.append(condition(STALLED, True, blocking.reason, blocking.message))
         elif result[0]["status"] != "True":
@@ -170,12 +193,18 @@ class PoolController:
         if not plan.children:
             return [*result, condition(AVAILABLE, False, Reason(result[0]["reason"]), result[0]["message"])]
         result.append(_sized(plan.sized))
-        result.append(_placement_verified(pods, violations))
+        result.append(_placement_verified(pods, findings, halt))
         return [*result, network.condition, available]
 
-    def _available(self, item: Object, plan: PoolPlan, governance: Governance, pods: Sequence[Pod]) -> Condition:
+    def _available(
+        self, item: Object, plan: PoolPlan, governance: Governance, pods: Sequence[Pod], halt: Verdict | None
+    ) -> Condition:
+        if halt is not None:
+            return condition(AVAILABLE, False, halt.reason, halt.message)
         if item.spec.suspend:
             return condition(AVAILABLE, False, Reason.SUSPENDED, "spec.suspend is true")
+        if plan.stopped is not None:
+            return condition(AVAILABLE, False, plan.stopped.reason, f"stopped: {plan.stopped.message}")
         state = self._deployment(item)
         wanted = plan.replicas if plan.replicas is not None else max(state.replicas if state else 0, 1)
         if wanted == 0:
@@ -222,15 +251,16 @@ def _ready(
     item: Object,
     blocking: Verdict | None,
     waiting: Verdict | None,
-    violations: Sequence[Violation],
+    findings: Sequence[Finding],
     available: Condition,
 ) -> Condition:
     if blocking is not None:
         return condition(READY, False, blocking.reason, blocking.message)
     if waiting is not None:
         return condition(READY, False, waiting.reason, waiting.message)
-    if violations:
-        return condition(READY, False, Reason.UNLAWFUL_PLACEMENT, violations[0].message)
+    if findings:
+        first = findings[0].violations[0]
+        return condition(READY, False, first.reason, first.message)
     if item.spec.suspend:
         return condition(READY, True, Reason.SUSPENDED, "spec.suspend is true; nothing runs")
     if available["status"] != "True":
@@ -251,10 +281,24 @@ def _sized(verdict: Verdict) -> Condition:
     return condition(SIZED, verdict.ok, verdict.reason, verdict.message)
 
 
-def _placement_verified(pods: Sequence[Pod], violations: Sequence[Violation]) -> Condition:
-    if violations:
-        message = f"{len(violations)} pods are where they may not be: {violations[0].message}"
-        return condition(PLACEMENT_VERIFIED, False, Reason.UNLAWFUL_PLACEMENT, message)
+def _placement_verified(pods: Sequence[Pod], findings: Sequence[Finding], halt: Verdict | None) -> Condition:
+    told = "; ".join(_unlawful(findings))
+    if halt is not None:
+        return condition(
+            PLACEMENT_VERIFIED, False, halt.reason, "; ".join(part for part in (halt.message, told) if part)
+        )
+    if findings:
+        return condition(PLACEMENT_VERIFIED, False, findings[0].violations[0].reason, told)
     if not any(pod.node for pod in pods):
         return condition(PLACEMENT_VERIFIED, None, Reason.PROGRESSING, "no pod has a node yet")
     return condition(PLACEMENT_VERIFIED, True, Reason.PLACED, "every pod is on an approved node")
+
+
+def _unlawful(findings: Sequence[Finding]) -> Iterator[str]:
+    if findings:
+        count = "1 pod is" if len(findings) == 1 else f"{len(findings)} pods are"
+        yield f"{count} where, or as, it may not be: {findings[0].violations[0].message}"
+    blocked = [one for one in findings if one.step is Step.REPAIR_BLOCKED]
+    if blocked:
+        more = f" (and {len(blocked) - 1} more)" if len(blocked) > 1 else ""
+        yield f"pod {blocked[0].name}{more} cannot be removed: {blocked[0].blocks}"

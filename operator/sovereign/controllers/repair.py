@@ -1,39 +1,58 @@
-"""Repair of one pod that stands where it may not: out of the endpoints at once, then evicted, then deleted."""
+"""Repair of one pod that is where, or as, it may not be: out of the endpoints at once, then evicted, then deleted."""
 
-import logging
 import time
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from sovereign.api.conditions import Reason
-from sovereign.api.meta import LABEL_COMPLIANT, POOL_OWNERS
+from sovereign.api.meta import LABEL_COMPLIANT
 from sovereign.cluster.client import ApiError
-from sovereign.cluster.events import Severity, Subject
-from sovereign.cluster.metrics import REPAIR_SECONDS, REPAIRS
+from sovereign.cluster.metrics import REPAIR_GONE_SECONDS, REPAIR_SECONDS
 from sovereign.cluster.queue import Key
 from sovereign.cluster.resources import NODES, PODS
 from sovereign.cluster.rows import Pod
+from sovereign.controllers import stopping
 from sovereign.controllers.context import Context, Later, Outcome
-from sovereign.controllers.store import POOL
+from sovereign.controllers.removal import Refused, Removal, guarded
+from sovereign.controllers.repair_report import RepairReport
+from sovereign.controllers.store import POD, POLICY
+from sovereign.controllers.turns import Turns
 from sovereign.plan.inventory import Node
 from sovereign.residency import ending
-from sovereign.residency.verdicts import Violation
+from sovereign.residency.findings import Step
+from sovereign.residency.verdicts import Remedy, Violation, remedy
 
-logger = logging.getLogger(__name__)
 RETRY = 2.0
 """Seconds between attempts at an eviction that a disruption budget refuses."""
-SETTLE = 5.0
-"""Seconds in which an accepted eviction is not asked for again."""
 STRANDED_AFTER = 2.0
 """Seconds that a pod may wait for nodes of a policy that is gone."""
+STOPPED_AFTER = 5.0
+"""Seconds that a pod waits for its pool to be stopped first."""
 BLOCKED_AFTER = 60.0
 """Seconds beyond the policy's grace period after which a pod that does not end counts as blocked."""
 
 
-class _Told(NamedTuple):
-    """What a pod was told last: the cache learns of it a moment later."""
+@dataclass
+class _Case:
+    """A pod that something is wrong with."""
 
-    at: float
-    grace: int
+    uid: str
+    noticed: float
+    """When it was, or when a policy began to do something about it."""
+    serving: bool
+    """Whether it served when it was found: it is not made to wait for its turn."""
+    since: float | None = None
+    """When its grace period began: at its turn. None while no policy wants it removed, or it waits."""
+    wanted: float | None = None
+    """When it first waited for its pool to be stopped."""
+    stops: bool = False
+    """Whether its pool is stopped on its account."""
+    blocked: bool = False
+
+    def begin(self) -> float:
+        """When its grace period began: now, where it had not."""
+        if self.since is None:
+            self.since = time.monotonic()
+        return self.since
 
 
 class PodRepair:
@@ -41,70 +60,193 @@ class PodRepair:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._since: dict[str, float] = {}
-        self._told: dict[str, _Told] = {}
-        """By UID: the evictions and deletions that the API server accepted."""
+        self._cases: dict[Key, _Case] = {}
+        self._turns: Turns | None = None
+        self._removal = Removal(context.client)
+        self._report = RepairReport(context)
 
     async def reconcile(self, key: Key) -> Outcome:
         """Take the next step for the pod ``key``, if it needs one."""
         store = self._context.store
         pod = store.pods.get((key.namespace, key.name))
+        self._close_ended(key, pod)
         if pod is None:
             return None
-        violation = store.verify(pod)
-        if violation is not None and pod.node not in store.nodes and await self._node_exists(pod.node):
-            violation = store.verify(pod)
-        if violation is None and store.stranded(pod):
-            return await self._remake(pod)
-        if violation is None:
-            self._since.pop(pod.uid, None)
-            return await self._restore(pod)
-        return await self._repair(pod, violation)
+        violations = self._verify(pod)
+        if violations and pod.node and pod.node not in store.nodes and await self._node_exists(pod.node):
+            violations = self._verify(pod)
+        if violations:
+            return await self._repair(key, pod, remedy(violations))
+        if store.stranded(pod):
+            return await self._remake(pod, self._case(key, pod))
+        self._close(key)
+        return await self._restore(pod)
 
-    async def _repair(self, pod: Pod, violation: Violation) -> Outcome:
-        since = self._since.setdefault(pod.uid, time.monotonic())
-        self._forget_ended()
-        if not violation.repair:
+    def _verify(self, pod: Pod) -> tuple[Violation, ...]:
+        before = self._context.store.findings.violations(pod.uid)
+        after = self._context.store.verify(pod)
+        if before != after:
+            self._report.recount(pod, (*before, *after))
+        return after
+
+    # --- cases ------------------------------------------------------------------------------------
+
+    def _case(self, key: Key, pod: Pod) -> _Case:
+        case = self._cases.get(key)
+        if case is None:
+            serving = pod.ready and stopping.pool_of(self._context.store, pod) is not None
+            case = self._cases[key] = _Case(pod.uid, time.monotonic(), serving)
+        return case
+
+    def _close_ended(self, key: Key, pod: Pod | None) -> None:
+        """Close the case of a pod that is gone, or has another in its place."""
+        case = self._cases.get(key)
+        if case is not None and (pod is None or pod.uid != case.uid):
+            if case.since is not None:
+                REPAIR_GONE_SECONDS.observe(time.monotonic() - case.noticed)
+            self._close(key)
+
+    def _close(self, key: Key) -> None:
+        case = self._cases.pop(key, None)
+        if case is not None:
+            self._removal.forget(case.uid)
+            self._all_turns().leave(key)
+
+    def _all_turns(self) -> Turns:
+        """The turns. Pods that were told to end before this operator led have theirs."""
+        if self._turns is None:
+            store, queue = self._context.store, self._context.queue
+            self._turns = Turns(lambda key: queue.add(key, first=True))
+            for pod in store.pods.values():
+                violations = store.findings.violations(pod.uid) if pod.deleting else ()
+                if violations and (asked := remedy(violations)).repair:
+                    self._turns.take(_key(pod), asked.limits)
+                    self._case(_key(pod), pod)
+        return self._turns
+
+    # --- steps ------------------------------------------------------------------------------------
+
+    async def _repair(self, key: Key, pod: Pod, asked: Remedy) -> Outcome:
+        turns = self._all_turns()
+        case = self._case(key, pod)
+        if not asked.repair:
             # The grace period begins when a policy wants the pod removed, not while policies only report it.
-            del self._since[pod.uid]
-        if not violation.enforced:
-            self._tell(pod, "Warning", Reason.UNLAWFUL_PLACEMENT, f"{violation.message} (audit only: nothing is done)")
+            turns.leave(key)
+            case.since = case.wanted = None
+        if not asked.enforced:
+            case.noticed = time.monotonic()
+            told = asked.first.reason is Reason.IMAGE_MISMATCH
+            why = "reported only" if told else "audit only: nothing is done"
+            self._report.tell(pod, asked.first.reason, f"{asked.message} ({why})", asked, "report")
             return None
         if pod.compliant:
-            await self._leave_endpoints(pod, violation, since)
-        if not violation.repair:
+            await self._leave_endpoints(pod, asked, case)
+        if not asked.repair:
+            self._report.tell(pod, asked.first.reason, f"{asked.message} (reported only)", asked, "report")
             return None
         if pod.mirror:
-            return self._leave_to_its_node(pod, violation)
+            return self._leave_to_its_node(pod, asked)
+        if self._waits_for_its_pool(pod, asked, case):
+            return Later(1.0)
         if pod.deleting:
-            await self._shorten(pod, violation, since)
-            return self._watch_it_end(pod, violation, since)
-        return await self._remove(pod, violation, since)
+            return await self._see_it_end(key, pod, asked, case)
+        if case.serving:
+            turns.take(key, asked.limits)
+        elif not turns.enter(key, asked.limits):
+            return self._wait(pod, asked)
+        return await self._remove(pod, asked, case)
 
-    def _leave_to_its_node(self, pod: Pod, violation: Violation) -> Outcome:
+    def _leave_to_its_node(self, pod: Pod, asked: Remedy) -> Outcome:
         """A mirror pod is only the sign of a static pod, which would go on unseen without it."""
-        self._tell(
-            pod,
-            "Warning",
-            Reason.REPAIR_BLOCKED,
-            f"{violation.message}; only its node can end a static pod: remove its manifest from the staticPodPath of {pod.node}",
-        )
+        blocks = f"only its node can end a static pod: remove its manifest from the staticPodPath of {pod.node}"
+        self._report.show(pod, Step.REPAIR_BLOCKED, blocks)
+        self._report.tell(pod, Reason.REPAIR_BLOCKED, f"{asked.message}; {blocks}", asked, "blocked")
         return None
 
-    async def _remake(self, pod: Pod) -> Outcome:
+    def _waits_for_its_pool(self, pod: Pod, asked: Remedy, case: _Case) -> bool:
+        """Have its pool stopped, where a policy asks for that, before it goes; not longer than that may take."""
+        pool = stopping.pool_of(self._context.store, pod) if asked.stop is not None else None
+        case.stops = pool is not None
+        if pool is None or asked.stop is None:
+            return False
+        if stopping.standing(self._context.store, pool) is None:
+            stopping.ask(self._context, pool, asked.stop)
+        elif stopping.scaled(self._context, pool):
+            return False
+        if case.wanted is None:
+            case.wanted = time.monotonic()
+        patience = min(STOPPED_AFTER, asked.grace_seconds / 2)
+        return not pod.deleting and time.monotonic() - case.wanted < patience
+
+    def _wait(self, pod: Pod, asked: Remedy) -> Outcome:
+        if self._report.show(pod, Step.WAITING):
+            most = min(limit for _, limit in asked.limits)
+            message = f"{asked.message}; it waits, because {most} others are being removed"
+            self._report.wait(pod, message, asked)
+        return None
+
+    async def _leave_endpoints(self, pod: Pod, asked: Remedy, case: _Case) -> None:
+        await self._label(pod, None)
+        REPAIR_SECONDS.observe(time.monotonic() - case.noticed)
+        self._report.count(pod, asked.first.reason, f"{asked.message}; taken out of the endpoints", asked, "endpoints")
+
+    async def _remove(self, pod: Pod, asked: Remedy, case: _Case) -> Outcome:
+        now, since = time.monotonic(), case.begin()
+        settling = self._removal.settling(pod, now)
+        if settling > 0:
+            return Later(settling)
+        self._report.show(pod, Step.SCALED_TO_ZERO if case.stops else Step.EVICTING)
+        refusable = since + ending.refusable(asked.grace_seconds) - now
+        if refusable <= 0:
+            return await self._delete(pod, asked, case)
+        grace = ending.grace(pod.grace, since + asked.grace_seconds - now)
+        try:
+            await self._removal.evict(pod, grace)
+        except Refused as refused:
+            message = f"eviction refused: {refused}; deleted when the grace period is over"
+            self._report.tell(pod, asked.first.reason, message, asked, "evict")
+            return Later(min(RETRY, refusable))
+        self._report.count(pod, Reason.EVICTED, f"{asked.message}; evicted, with {grace} s to end", asked, "evict")
+        return Later(BLOCKED_AFTER)
+
+    async def _delete(self, pod: Pod, asked: Remedy, case: _Case) -> Outcome:
+        await self._removal.end(pod, ending.SHORTEST)
+        self._report.show(pod, Step.SCALED_TO_ZERO if case.stops else Step.DELETING)
+        message = f"{asked.message}; deleted, because its eviction was refused too long"
+        self._report.count(pod, Reason.DELETED, message, asked, "delete")
+        return Later(BLOCKED_AFTER)
+
+    async def _see_it_end(self, key: Key, pod: Pod, asked: Remedy, case: _Case) -> Outcome:
+        if not case.blocked:
+            self._all_turns().take(key, asked.limits)
+        since = case.begin()
+        grace = await self._removal.shorten(pod, since + asked.grace_seconds)
+        if grace is not None:
+            message = f"{asked.message}; it was ending already, with {pod.grace} s, and now has {grace} s"
+            self._report.count(pod, asked.first.reason, message, asked, "shorten")
+        left = since + asked.grace_seconds + BLOCKED_AFTER - time.monotonic()
+        if left > 0:
+            self._report.show(pod, Step.SCALED_TO_ZERO if case.stops else Step.DELETING)
+            return Later(left)
+        blocks = f"it was told to end and has not: {_blocks(pod)}"
+        self._report.show(pod, Step.REPAIR_BLOCKED, blocks)
+        tell = self._report.tell if case.blocked else self._report.count
+        tell(pod, Reason.REPAIR_BLOCKED, f"{asked.message}; {blocks}", asked, "blocked")
+        case.blocked = True
+        # Whoever waits must not wait for a pod that nothing more can be done about.
+        self._all_turns().leave(key)
+        return Later(BLOCKED_AFTER)
+
+    # --- pods that are lawful -----------------------------------------------------------------------
+
+    async def _remake(self, pod: Pod, case: _Case) -> Outcome:
         """Have a stranded pod made anew, once its controller has had the time to see the change itself."""
-        since = self._since.setdefault(pod.uid, time.monotonic())
-        left = since + STRANDED_AFTER - time.monotonic()
+        left = case.noticed + STRANDED_AFTER - time.monotonic()
         if left > 0:
             return Later(left)
-        del self._since[pod.uid]
-        await self._guarded(
-            self._context.client.delete(PODS.path(pod.namespace, pod.name), {"preconditions": {"uid": pod.uid}})
-        )
-        REPAIRS.labels("remake").inc()
-        self._tell(
-            pod, "Normal", Reason.PLACED, "it waited for nodes of a policy that does not govern it any more; made anew"
-        )
+        await self._removal.drop(pod)
+        message = "it waited for nodes of a policy that does not govern it any more; made anew"
+        self._report.count(pod, Reason.PLACED, message, None, "remake")
         return None
 
     async def _node_exists(self, name: str) -> bool:
@@ -115,144 +257,37 @@ class PodRepair:
             if error.not_found:
                 return False
             raise
-        self._context.store.put_node(Node.from_manifest(manifest))
+        # The node's own event will show nothing new: the policies that approve it hear of it here.
+        for policy in self._context.store.put_node(Node.from_manifest(manifest)) or ():
+            self._context.queue.add(Key(POLICY, "", policy))
         return True
 
     async def _restore(self, pod: Pod) -> Outcome:
-        """Let a pod of a pool serve again whose node is approved again."""
+        """Let a pod of a pool serve again that is lawful again."""
         store = self._context.store
-        of_pool = pod.pool and Key(POOL, pod.namespace, pod.pool) in store.objects
-        of_ours = pod.owner is not None and pod.owner.kind in POOL_OWNERS
         if (
-            of_pool
-            and of_ours
+            stopping.pool_of(store, pod) is not None
             and pod.compliant is None
             and pod.node
             and not pod.deleting
             and store.governance(pod.namespace).governed
         ):
             await self._label(pod, "true")
-            self._tell(pod, "Normal", Reason.PLACED, f"node {pod.node} is approved; the pod is back in the endpoints")
+            message = f"node {pod.node} is approved; the pod is back in the endpoints"
+            self._report.tell(pod, Reason.PLACED, message, None, "restore")
         return None
-
-    async def _leave_endpoints(self, pod: Pod, violation: Violation, since: float) -> None:
-        await self._label(pod, None)
-        REPAIRS.labels("endpoints").inc()
-        REPAIR_SECONDS.observe(time.monotonic() - since)
-        self._tell(pod, "Warning", Reason.UNLAWFUL_PLACEMENT, f"{violation.message}; taken out of the endpoints")
 
     async def _label(self, pod: Pod, value: str | None) -> None:
         body = {"metadata": {"uid": pod.uid, "labels": {LABEL_COMPLIANT: value}}}
-        await self._guarded(self._context.client.patch(PODS.path(pod.namespace, pod.name), body))
-
-    async def _remove(self, pod: Pod, violation: Violation, since: float) -> Outcome:
-        now = time.monotonic()
-        told = self._told.get(pod.uid)
-        settling = told.at + SETTLE - now if told else 0.0
-        if settling > 0:
-            return Later(settling)
-        refusable = since + ending.refusable(violation.grace_seconds) - now
-        if refusable <= 0:
-            return await self._delete(pod, violation)
-        grace = ending.grace(pod.grace, since + violation.grace_seconds - now)
-        eviction = {
-            "apiVersion": "policy/v1",
-            "kind": "Eviction",
-            "metadata": {"name": pod.name, "namespace": pod.namespace},
-            "deleteOptions": _options(pod, grace),
-        }
-        try:
-            await self._guarded(self._context.client.create(PODS.path(pod.namespace, pod.name, "eviction"), eviction))
-        except ApiError as error:
-            # 429: a budget does not allow it now. 500: several budgets select the pod, which evictions do not support.
-            if error.status not in (429, 500):
-                raise
-            self._tell(
-                pod,
-                "Warning",
-                Reason.UNLAWFUL_PLACEMENT,
-                f"eviction refused: {error.message}; deleted when the grace period is over",
-            )
-            return Later(min(RETRY, refusable))
-        self._told[pod.uid] = _Told(now, grace)
-        REPAIRS.labels("evict").inc()
-        self._tell(pod, "Warning", Reason.EVICTED, f"{violation.message}; evicted, with {grace} s to end")
-        return Later(BLOCKED_AFTER)
-
-    async def _delete(self, pod: Pod, violation: Violation) -> Outcome:
-        await self._end(pod, ending.SHORTEST)
-        REPAIRS.labels("delete").inc()
-        self._tell(
-            pod, "Warning", Reason.DELETED, f"{violation.message}; deleted, because its eviction was refused too long"
-        )
-        return Later(BLOCKED_AFTER)
-
-    async def _shorten(self, pod: Pod, violation: Violation, since: float) -> None:
-        """Give a pod less time that somebody told to end before, where it would end too late."""
-        now = time.monotonic()
-        given, remaining = pod.grace, pod.ends - time.time()
-        if (told := self._told.get(pod.uid)) is not None:
-            given, remaining = min(given, told.grace), min(remaining, told.at + told.grace - now)
-        grace = ending.shortened(given, remaining, since + violation.grace_seconds - now)
-        if grace is None:
-            return
-        await self._end(pod, grace)
-        REPAIRS.labels("shorten").inc()
-        self._tell(
-            pod,
-            "Warning",
-            Reason.UNLAWFUL_PLACEMENT,
-            f"{violation.message}; it was ending already, with {given} s, and now has {grace} s",
-        )
-
-    async def _end(self, pod: Pod, grace: int) -> None:
-        at = time.monotonic()
-        await self._guarded(self._context.client.delete(PODS.path(pod.namespace, pod.name), _options(pod, grace)))
-        self._told[pod.uid] = _Told(at, grace)
-
-    def _watch_it_end(self, pod: Pod, violation: Violation, since: float) -> Outcome:
-        waited = time.monotonic() - since
-        limit = violation.grace_seconds + BLOCKED_AFTER
-        if waited < limit:
-            return Later(limit - waited)
-        blocks = (
-            f"finalizers {', '.join(pod.finalizers)}"
-            if pod.finalizers
-            else f"node {pod.node} does not confirm that it ended"
-        )
-        REPAIRS.labels("blocked").inc()
-        self._tell(
-            pod, "Warning", Reason.REPAIR_BLOCKED, f"{violation.message}; it was told to end and has not: {blocks}"
-        )
-        return Later(BLOCKED_AFTER)
-
-    async def _guarded(self, request: object) -> None:
-        """Await a request about a pod; a pod that is gone or replaced needs nothing any more."""
-        try:
-            await request  # type: ignore[misc]
-        except ApiError as error:
-            if not (error.not_found or error.conflict):
-                raise
-
-    def _tell(self, pod: Pod, severity: Severity, reason: Reason, message: str) -> None:
-        logger.log(
-            logging.WARNING if severity == "Warning" else logging.INFO,
-            "Pod %s/%s: %s: %s",
-            pod.namespace,
-            pod.name,
-            reason,
-            message,
-        )
-        self._context.events.emit(Subject("v1", "Pod", pod.namespace, pod.name, pod.uid), severity, reason, message)
-
-    def _forget_ended(self) -> None:
-        """Keep start times only of pods that are still in the wrong place."""
-        if len(self._since) > 2 * len(self._context.store.violations) + 64:
-            known = self._context.store.violations
-            self._since = {uid: since for uid, since in self._since.items() if uid in known}
-            self._told = {uid: told for uid, told in self._told.items() if uid in known}
+        await guarded(self._context.client.patch(PODS.path(pod.namespace, pod.name), body))
 
 
-def _options(pod: Pod, grace: int) -> dict[str, object]:
-    """DeleteOptions for exactly this pod."""
-    return {"preconditions": {"uid": pod.uid}, "gracePeriodSeconds": grace}
+def _key(pod: Pod) -> Key:
+    return Key(POD, pod.namespace, pod.name)
+
+
+def _blocks(pod: Pod) -> str:
+    """What keeps a pod that was told to end."""
+    if pod.finalizers:
+        return f"finalizers {', '.join(pod.finalizers)}"
+    return f"node {pod.node} does not confirm that it ended"

@@ -13,15 +13,20 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import PROBE_KIND, Child, Pod
 from sovereign.plan.governance import Governance, govern
 from sovereign.plan.inventory import Node, Owner, Policy, Settings
+from sovereign.plan.model import claim_of
 from sovereign.plan.placement import rejection
+from sovereign.residency.findings import Findings, workload_of
+from sovereign.residency.others import Others
 from sovereign.residency.static_pods import StaticPods
 from sovereign.residency.verdicts import Violation, judge
+from sovereign.residency.volumes import Volumes
 
 POLICY: Final = "SovereigntyPolicy"
 MODEL: Final = "SovereignModel"
 POOL: Final = "InferencePool"
 RUNTIME: Final = "InferenceRuntime"
 POD: Final = "Pod"
+NODE: Final = "Node"
 PROBES: Final = Key(PROBE_KIND, "", "")
 """The one key under which the network is probed: what it may cost is counted for the whole cluster."""
 
@@ -39,6 +44,8 @@ class Object(msgspec.Struct):
     deleting: bool
     written_at: float = 0.0
     """When its status was last written, by the monotonic clock."""
+    answer: tuple[dict[str, Any], dict[str, Any]] | None = None
+    """The status that was written last and the one that the API server stored, where they differ."""
 
     @property
     def key(self) -> Key:
@@ -52,6 +59,16 @@ class ChildName(NamedTuple):
     kind: str
     namespace: str
     name: str
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Why a pool is to be stopped."""
+
+    policy: str
+    policy_generation: int
+    generation: int
+    """Of the pool: another spec is another attempt."""
+    message: str
 
 
 def decode(body: Mapping[str, Any]) -> Object:
@@ -106,9 +123,15 @@ class Store:
         self.terminating: set[str] = set()
         """Namespaces that are being deleted: nothing new can be made in them."""
         self.approved: dict[str, set[str]] = {}
-        self.violations: dict[str, Violation] = {}
-        """By pod UID."""
+        self.findings = Findings()
+        """What is there and policies do not admit. Verifiers of other things than pods put theirs in too."""
+        self.stops: dict[Key, Stop] = {}
+        """Pools that a policy wants stopped, until their reconcile has seen to it."""
+        self.lacking: dict[str, tuple[str, ...]] = {}
+        """By kind of ours: fields that the installed CRD does not have, and the API server therefore drops."""
         self.static_pods = StaticPods()
+        self.volumes = Volumes(self.nodes, self.approved)
+        self.others = Others()
         self.pods: dict[tuple[str, str], Pod] = {}
         self.pods_by_node: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         self.pods_by_namespace: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -116,6 +139,7 @@ class Store:
         self.children: defaultdict[Key, set[ChildName]] = defaultdict(set)
         self._by_namespace: defaultdict[str, set[Key]] = defaultdict(set)
         self._policies: dict[str, Policy] = {}
+        self._dedicating: tuple[Policy, ...] = ()
         self._governance: dict[str, Governance] = {}
 
     # --- our kinds ----------------------------------------------------------------------------------
@@ -127,7 +151,7 @@ class Store:
         if known is not None and known.owner.uid == item.owner.uid and known.version >= item.version:
             return False
         if known is not None:
-            item.written_at = known.written_at
+            item.written_at, item.answer = known.written_at, known.answer
         self.objects[key] = item
         if item.owner.kind == POLICY:
             self._put_policy(item)
@@ -143,19 +167,25 @@ class Store:
         if key.kind == POLICY:
             self._policies.pop(key.name, None)
             self.approved.pop(key.name, None)
-            self._governance.clear()
+            self._regard_policies()
         return True
 
     def _put_policy(self, item: Object) -> None:
         name = item.owner.name
-        self._governance.clear()
         if item.spec is None:
             # What cannot be understood keeps governing as before; a new policy that cannot be understood approves nothing.
             self.approved.setdefault(name, set())
+            self._regard_policies()
             return
         policy = Policy(item.owner, item.spec)
         self._policies[name] = policy
         self.approved[name] = {node.name for node in self.nodes.values() if rejection(node, policy) is None}
+        self._regard_policies()
+
+    def _regard_policies(self) -> None:
+        """Forget what followed from other policies."""
+        self._governance.clear()
+        self._dedicating = tuple(policy for policy in self._policies.values() if policy.spec.placement.dedicated)
 
     @property
     def policies(self) -> Iterable[Policy]:
@@ -174,6 +204,11 @@ class Store:
         """The pools that serve a model."""
         pools = ((key, self.objects[key].spec) for key in self.in_namespace(model.namespace, POOL))
         return [key for key, spec in pools if spec is not None and spec.model_ref.name == model.name]
+
+    def models_on(self, namespace: str, claim: str) -> list[Key]:
+        """The models whose weights lie on a claim."""
+        models = ((key, self.objects[key].spec) for key in self.in_namespace(namespace, MODEL))
+        return [key for key, spec in models if spec is not None and claim_of(key.name, spec) == claim]
 
     # --- namespaces and nodes -----------------------------------------------------------------------
 
@@ -213,12 +248,15 @@ class Store:
         if known == node:
             return None
         self.nodes[node.name] = node
+        self.volumes.reach.node(known, node)
         return self._rejudge(node.name, node)
 
     def drop_node(self, name: str) -> set[str] | None:
         """Forget a node; the policies that had approved it, or None when it was not known."""
-        if self.nodes.pop(name, None) is None:
+        known = self.nodes.pop(name, None)
+        if known is None:
             return None
+        self.volumes.reach.node(known, None)
         return self._rejudge(name, None)
 
     def _rejudge(self, name: str, node: Node | None) -> set[str]:
@@ -230,6 +268,11 @@ class Store:
                 changed.add(policy.name)
                 (approved.add if now else approved.discard)(name)
         return changed
+
+    def dedicated_nodes(self, policy: str) -> frozenset[str]:
+        """The nodes that a policy has for the pods it governs alone."""
+        dedicated = any(one.name == policy for one in self._dedicating)
+        return frozenset(self.approved[policy]) if dedicated else frozenset()
 
     def lawful_nodes(self, governance: Governance) -> list[Node]:
         """The nodes that all policies of a namespace approve, by name; none without a policy."""
@@ -252,7 +295,7 @@ class Store:
             self.pods_by_namespace[old.namespace].discard(place)
             self._pods_by_key[belongs_to(old)].discard(place)
             if new is None or new.uid != old.uid:
-                self.violations.pop(old.uid, None)
+                self.findings.drop(old.uid)
             if new is None:
                 self.pods.pop(place, None)
         if new is not None:
@@ -267,14 +310,14 @@ class Store:
         """The pods that serve a pool, or import a model, by name."""
         return sorted((self.pods[place] for place in self._pods_by_key.get(key, ())), key=lambda pod: pod.name)
 
-    def verify(self, pod: Pod) -> Violation | None:
+    def verify(self, pod: Pod) -> tuple[Violation, ...]:
         """Judge one pod, and remember what is wrong with it."""
-        violation = judge(pod, self.nodes.get(pod.node), self.governance(pod.namespace), self.approved)
-        if violation is None:
-            self.violations.pop(pod.uid, None)
-        else:
-            self.violations[pod.uid] = violation
-        return violation
+        governance = self.governance(pod.namespace)
+        violations = judge(pod, self.nodes.get(pod.node), governance, self.approved, self._dedicating, self.settings)
+        if violations or pod.uid in self.findings:
+            workload = workload_of(pod.namespace, pod.name, pod.workload)
+            self.findings.put(pod.uid, workload, pod.name, violations)
+        return violations
 
     def stranded(self, pod: Pod) -> bool:
         """Whether a pod waits for nodes of a policy that does not govern it any more, and its controller would make it anew.

@@ -1,8 +1,7 @@
 """Admission objects compiled from a policy: what the API server itself refuses, with the operator up or down.
 
 Manifests are written as the API server stores them, defaults included, so that applying an unchanged plan
-is no difference. The rules live in four modules: nodes (`approval`), pods (`pod_rules`), claims (`claim_rules`)
-and NetworkPolicies (`network_rules`).
+is no difference. The rules live in modules of their own, one for each subject.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,7 +9,23 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sovereign.api.meta import LABEL_POLICY, approved_label
-from sovereign.plan import approval, claim_rules, network_rules, pod_rules
+from sovereign.plan import (
+    access_rules,
+    approval,
+    canary_requests,
+    child_rules,
+    claim_rules,
+    dedicated_rules,
+    namespace_rules,
+    network_rules,
+    node_rules,
+    pod_rules,
+    reserved_rules,
+    service_rules,
+    status_rules,
+    volume_rules,
+)
+from sovereign.plan.canaries import Trial
 from sovereign.plan.cel import choose, code, quote
 from sovereign.plan.children import child
 from sovereign.plan.governance import NAMESPACE_NAME
@@ -61,23 +76,61 @@ class _Scope:
         return selector
 
 
-def admission_objects(policy: Policy, approved: Collection[str], settings: Settings) -> tuple[Manifest, ...]:
-    """All admission objects of ``policy``, whose approved nodes are ``approved``.
+@dataclass(frozen=True)
+class Admission:
+    """What is compiled from a policy."""
+
+    objects: tuple[Manifest, ...] = ()
+    trials: tuple[tuple[str, Trial], ...] = ()
+    """How each object that decides is tried, by its name; none in Audit, where nothing is refused."""
+
+
+def compiled_rules(policy: Policy, approved: Collection[str], settings: Settings) -> tuple[Rules, ...]:
+    """All rules of ``policy``, whose approved nodes are ``approved``.
+
+    Raises:
+        ValueError: more nodes than `approval.fits` allows.
+    """
+    shards = tuple(approval.shards(approved))
+    return (
+        *approval.approval_rules(policy, shards),
+        *node_rules.node_rules(policy, shards, settings),
+        *dedicated_rules.dedicated_rules(policy, shards, settings),
+        namespace_rules.namespace_rules(policy, settings),
+        pod_rules.pod_rules(policy),
+        claim_rules.claim_rules(policy),
+        *network_rules.network_rules(policy, settings),
+        *access_rules.access_rules(policy),
+        *reserved_rules.reserved_rules(policy, settings),
+        child_rules.child_rules(policy, settings),
+        *service_rules.service_rules(policy, settings),
+        *volume_rules.volume_rules(policy, settings),
+        status_rules.status_rules(policy, settings),
+    )
+
+
+def compile_policy(policy: Policy, approved: Collection[str], settings: Settings) -> Admission:
+    """All admission objects of ``policy``, whose approved nodes are ``approved``, and how they are tried.
 
     Raises:
         ValueError: more nodes than `approval.fits` allows.
     """
     scope = _Scope(policy, settings)
-    compiled = [
-        *approval.node_rules(policy, approved),
-        pod_rules.pod_rules(policy),
-        claim_rules.claim_rules(policy),
-        *network_rules.network_rules(policy, settings),
-    ]
+    compiled = compiled_rules(policy, approved, settings)
     objects = [manifest for rules in compiled for manifest in _validating(scope, rules)]
-    if settings.mutating_admission and policy.spec.enforcement == "Enforce":
+    if policy.spec.enforcement != "Enforce":
+        return Admission(tuple(objects))
+    trials = [(scope.name(rules.suffix), rules.canary) for rules in compiled if rules.canary is not None]
+    if settings.mutating_admission:
         objects += _pinning(scope)
-    return tuple(objects)
+        objects += _keeping_off(scope) if policy.spec.placement.dedicated else ()
+        trials.append((scope.name("pin"), canary_requests.pinned(policy)))
+    return Admission(tuple(objects), tuple(trials))
+
+
+def admission_objects(policy: Policy, approved: Collection[str], settings: Settings) -> tuple[Manifest, ...]:
+    """The objects of `compile_policy`."""
+    return compile_policy(policy, approved, settings).objects
 
 
 def _validating(scope: _Scope, rules: Rules) -> tuple[Manifest, Manifest]:
@@ -126,4 +179,24 @@ def _pinning(scope: _Scope) -> tuple[Manifest, Manifest]:
     return (
         scope.manifest("MutatingAdmissionPolicy", "pin", spec),
         scope.manifest("MutatingAdmissionPolicyBinding", "pin", {"policyName": scope.name("pin")}),
+    )
+
+
+def _keeping_off(scope: _Scope) -> tuple[Manifest, Manifest]:
+    """A MutatingAdmissionPolicy and its binding: strangers' pods are not scheduled to dedicated nodes.
+
+    It stands in nobody's way: where it fails, the validating rules refuse.
+    """
+    affinity = dedicated_rules.keep_off(scope.policy, scope.settings)
+    spec: dict[str, Any] = {
+        "failurePolicy": "Ignore",
+        "matchConditions": [{"name": name, "expression": condition.text} for name, condition in affinity.conditions],
+        "matchConstraints": scope.constraints([resources("", "v1", ["CREATE"], ["pods"])], everywhere=True),
+        "mutations": [{"jsonPatch": {"expression": affinity.patches.text}, "patchType": "JSONPatch"}],
+        "reinvocationPolicy": "IfNeeded",
+        "variables": [{"name": name, "expression": expression.text} for name, expression in affinity.variables],
+    }
+    return (
+        scope.manifest("MutatingAdmissionPolicy", "keepoff", spec),
+        scope.manifest("MutatingAdmissionPolicyBinding", "keepoff", {"policyName": scope.name("keepoff")}),
     )

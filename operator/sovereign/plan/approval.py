@@ -6,10 +6,14 @@ variables; an object holds 1.5 MB, so many names are cut over several policies (
 judges its own part of all possible names.
 """
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from sovereign.api.meta import approved_label
+from sovereign.plan import canary_requests
+from sovereign.plan.canaries import PREFIX
 from sovereign.plan.cel import Cel, any_of, code, integer, quote, sentence, strings, variable
 from sovereign.plan.inventory import Policy
 from sovereign.plan.rules import Rules, Validation, resources
@@ -24,8 +28,52 @@ _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789.-"
 """The characters of a node's name (RFC 1123)."""
 _PLACES: Final = bytes(max(_ALPHABET.find(chr(byte)), 0) for byte in range(256))
 
-_BINDINGS: Final = resources("", "v1", ["CREATE"], ["bindings", "pods/binding"])
-_PODS: Final = resources("", "v1", ["CREATE"], ["pods"])
+BINDINGS: Final = resources("", "v1", ["CREATE"], ["bindings", "pods/binding"])
+PODS: Final = resources("", "v1", ["CREATE"], ["pods"])
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of all approved nodes that one object lists."""
+
+    index: int
+    count: int
+    lists: tuple[tuple[str, Cel], ...]
+    """The names, as variables that each fit into one expression."""
+    example: str
+    """The first of the names; empty: there is none."""
+
+    @property
+    def suffix(self) -> str:
+        """The end of the names of its objects.
+
+        The number of shards is part of it: other shards are other objects, so that while they replace each other both judge, and
+        no name is ever without a judge.
+        """
+        return "" if self.count == 1 else f"-{self.index + 1}of{self.count}"
+
+    @property
+    def unapproved(self) -> str:
+        """The name of a node that it judges and that nobody approves, because there is none."""
+        candidates = (f"{PREFIX}{number}" for number in itertools.count())
+        return next(name for name in candidates if shard_of(name, self.count) == self.index)
+
+    @property
+    def listed(self) -> Cel:
+        """Whether the variable ``node`` is one of its names."""
+        return any_of(variable("node").within(variable(name)) for name, _ in self.lists)
+
+    @property
+    def approved(self) -> Cel:
+        """Whether the variable ``node`` is approved, or judged by another shard. Needs `names` with ``judged``."""
+        if self.count == 1:
+            return self.listed
+        return ~variable("shard").equals(integer(self.index)) | self.listed
+
+    def names(self, node: Cel, *, judged: bool = False) -> tuple[tuple[str, Cel], ...]:
+        """The variables that its rules need, where ``node`` is the name that is judged."""
+        shard = [("shard", _shard_expression(self.count))] if judged and self.count > 1 else []
+        return (("node", node), *shard, *self.lists)
 
 
 def fits(approved: Iterable[str]) -> bool:
@@ -42,11 +90,8 @@ def shard_of(name: str, count: int) -> int:
     return _places(name) % count
 
 
-def node_rules(policy: Policy, approved: Collection[str]) -> Iterator[Rules]:
-    """The rules about the node of a Binding and about ``nodeName``, shard by shard.
-
-    The number of shards is part of their names: other shards are other objects, so that while they replace each
-    other both judge, and no name is ever without a judge.
+def shards(approved: Collection[str]) -> Iterator[Shard]:
+    """The approved nodes, cut so that each shard fits into one object.
 
     Raises:
         ValueError: more nodes than `fits`.
@@ -54,11 +99,17 @@ def node_rules(policy: Policy, approved: Collection[str]) -> Iterator[Rules]:
     count = _shard_count(approved)
     if count > MOST_SHARDS:
         raise ValueError(f"{len(approved)} approved nodes do not fit into {MOST_SHARDS} admission policies")
-    for shard in range(count):
-        names = sorted(name for name in approved if count == 1 or shard_of(name, count) == shard)
-        suffix = "" if count == 1 else f"-{shard + 1}of{count}"
-        yield _binding(policy, names, shard, count, suffix)
-        yield _node_name(policy, names, shard, count, suffix)
+    for index in range(count):
+        names = sorted(name for name in approved if count == 1 or shard_of(name, count) == index)
+        lists = tuple((f"nodes{place}", strings(chunk)) for place, chunk in enumerate(_chunks(names)))
+        yield Shard(index, count, lists, next(iter(names), ""))
+
+
+def approval_rules(policy: Policy, shards: Iterable[Shard]) -> Iterator[Rules]:
+    """The rules about the node of a Binding and about ``nodeName``, shard by shard."""
+    for shard in shards:
+        yield _binding(policy, shard)
+        yield _node_name(policy, shard)
 
 
 def _places(name: str) -> int:
@@ -66,7 +117,7 @@ def _places(name: str) -> int:
     return sum(name.encode("ascii").translate(_PLACES))
 
 
-def _binding(policy: Policy, names: list[str], shard: int, count: int, suffix: str) -> Rules:
+def _binding(policy: Policy, shard: Shard) -> Rules:
     whose = f"policy {policy.name}: "
     target = code("object.target.?kind.orValue('')")
     node_only = Validation(
@@ -75,15 +126,16 @@ def _binding(policy: Policy, names: list[str], shard: int, count: int, suffix: s
     )
     advice = f" is not approved; approved nodes carry the label {approved_label(policy.name)}=true"
     approved = Validation(
-        _judged(names, shard, count),
+        shard.approved,
         f"{whose}the node{advice}",
         sentence(f"{whose}node ", variable("node"), advice),
     )
-    variables = _variables(code("object.target.?name.orValue('')"), names, count)
-    return Rules(f"binding{suffix}", (_BINDINGS,), (node_only, approved), variables)
+    variables = shard.names(code("object.target.?name.orValue('')"), judged=True)
+    canary = canary_requests.binding(shard.unapproved)
+    return Rules(f"binding{shard.suffix}", (BINDINGS,), (node_only, approved), variables, canary=canary)
 
 
-def _node_name(policy: Policy, names: list[str], shard: int, count: int, suffix: str) -> Rules:
+def _node_name(policy: Policy, shard: Shard) -> Rules:
     whose = f"policy {policy.name}: "
     advice = (
         " in spec.nodeName is not approved; leave spec.nodeName out, so that the pod is scheduled to a node "
@@ -91,35 +143,18 @@ def _node_name(policy: Policy, names: list[str], shard: int, count: int, suffix:
         f"{approved_label(policy.name)}=true"
     )
     approved = Validation(
-        variable("node").equals(quote("")) | _judged(names, shard, count),
+        variable("node").equals(quote("")) | shard.approved,
         f"{whose}the node{advice}",
         sentence(f"{whose}node ", variable("node"), advice),
     )
-    variables = _variables(code("object.spec.?nodeName.orValue('')"), names, count)
-    return Rules(f"nodename{suffix}", (_PODS,), (approved,), variables)
-
-
-def _judged(names: list[str], shard: int, count: int) -> Cel:
-    """Whether the node is approved, or judged by another shard."""
-    listed = any_of(variable("node").within(variable(_list_name(index))) for index, _ in enumerate(_chunks(names)))
-    if count == 1:
-        return listed
-    return ~variable("shard").equals(integer(shard)) | listed
-
-
-def _variables(node: Cel, names: list[str], count: int) -> tuple[tuple[str, Cel], ...]:
-    lists = [(_list_name(index), strings(chunk)) for index, chunk in enumerate(_chunks(names))]
-    shard = [("shard", _shard_expression(count))] if count > 1 else []
-    return (("node", node), *shard, *lists)
+    variables = shard.names(code("object.spec.?nodeName.orValue('')"), judged=True)
+    canary = canary_requests.node_name(policy, shard.unapproved)
+    return Rules(f"nodename{shard.suffix}", (PODS,), (approved,), variables, canary=canary)
 
 
 def _shard_expression(count: int) -> Cel:
     places = code("variables.node.split('').map(c, %s.indexOf(c)).sum() %% %s")
     return places.filled(quote(_ALPHABET), integer(count))
-
-
-def _list_name(index: int) -> str:
-    return f"nodes{index}"
 
 
 def _chunks(names: list[str]) -> Iterator[list[str]]:
@@ -149,6 +184,3 @@ def _shard_count(approved: Iterable[str]) -> int:
             break
         count *= 2
     return count
-
-
-__all__ = ["MOST_SHARDS", "fits", "node_rules", "shard_of"]

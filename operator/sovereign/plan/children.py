@@ -1,6 +1,6 @@
 """What all children have in common: names, labels and the owner reference."""
 
-from typing import Any
+from typing import Any, Final
 
 from sovereign.api.meta import (
     API_VERSION,
@@ -13,12 +13,15 @@ from sovereign.api.meta import (
 )
 from sovereign.plan.inventory import Manifest, Owner
 
+PRODUCT: Final = "sovereign-ai"
+"""The recommended label ``app.kubernetes.io/name`` of every child."""
+
 
 def labels(owner: Owner, component: str) -> dict[str, str]:
     """The labels of every child of ``owner``; ``component`` is what it is for, e.g. ``serving``."""
     copied = {key: owner.labels[key] for key in COPIED_LABELS if key in owner.labels}
     return copied | {
-        LABEL_NAME: "sovereign-ai",
+        LABEL_NAME: PRODUCT,
         LABEL_INSTANCE: owner.name,
         LABEL_COMPONENT: component,
         LABEL_MANAGED_BY: MANAGED_BY,

@@ -2,18 +2,16 @@
 
 from typing import Final
 
+from sovereign.plan import canary_requests
 from sovereign.plan.cel import Cel, code, sentence, strings
 from sovereign.plan.inventory import Policy
-from sovereign.plan.rules import Rules, Validation, resources
+from sovereign.plan.rules import Rules, Validation, by_controllers, resources
 
 _CLAIMS: Final = resources("", "v1", ["CREATE", "UPDATE"], ["persistentvolumeclaims"])
 
 # The controller that binds claims sets volumeName, and storageClassName where there was none, on claims that
 # exist.
-_BINDERS: Final = strings(
-    ["system:kube-controller-manager", "system:serviceaccount:kube-system:persistent-volume-binder"]
-)
-_BOUND_BY_CLUSTER: Final = code("request.operation == 'UPDATE'") & code("request.userInfo.username").within(_BINDERS)
+_BOUND_BY_CLUSTER: Final = code("request.operation == 'UPDATE'") & by_controllers("persistent-volume-binder")
 
 _CLASS: Final = code("object.spec.?storageClassName.orValue('')")
 _CLASS_KEPT: Final = code(
@@ -46,7 +44,7 @@ def claim_rules(policy: Policy) -> Rules:
     classes = policy.spec.storage.storage_classes
     if classes:
         validations.insert(0, _allowed_class(whose, classes))
-    return Rules("storage", (_CLAIMS,), tuple(validations))
+    return Rules("storage", (_CLAIMS,), tuple(validations), canary=canary_requests.claim(policy))
 
 
 def _allowed_class(whose: str, classes: list[str]) -> Validation:

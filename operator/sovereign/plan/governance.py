@@ -7,10 +7,9 @@ grants. The first policy (by name) that does not allow it is the one that is nam
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from ipaddress import ip_network
 from itertools import combinations
 from typing import Final, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from sovereign.api.conditions import Reason
 from sovereign.api.policy import Placement
@@ -54,7 +53,7 @@ class Governance:
 
     def check_image(self, image: str) -> Verdict:
         """Whether a container image may run."""
-        return self._all(_image, image)
+        return self._all(image_verdict, image)
 
     def check_source(self, uri: str) -> Verdict:
         """Whether weights may come from ``uri``."""
@@ -78,7 +77,7 @@ class Governance:
 
     def check_endpoint(self, uri: str, endpoint: str | None) -> Verdict:
         """Whether ``uri`` may be fetched from ``endpoint``, or from the one that the policies name."""
-        scheme = urlsplit(uri).scheme
+        scheme = _scheme(uri)
         field = _ENDPOINT_FIELDS.get(scheme)
         if field is None:
             return _allowed("models.sources")
@@ -104,7 +103,7 @@ class Governance:
 
     def endpoint_for(self, uri: str, endpoint: str | None) -> str | None:
         """The server that ``uri`` is fetched from; nothing where the URI names it, or where nobody does."""
-        scheme = urlsplit(uri).scheme
+        scheme = _scheme(uri)
         if scheme not in _ENDPOINT_FIELDS:
             return None
         return next((required for _, required in self._endpoints(scheme)), endpoint)
@@ -127,22 +126,22 @@ class Governance:
 
     def egress(self) -> tuple[Grant, ...]:
         """What serving pods may reach."""
-        return _granted(grants.of(policy.spec.network.egress) for policy in self.policies)
+        return _granted(grants.bounded(grants.of(policy.spec.network.egress)) for policy in self.policies)
 
     def import_egress(self) -> tuple[Grant, ...]:
         """What import jobs may reach."""
-        return _granted(grants.of(policy.spec.network.import_egress) for policy in self.policies)
+        return _granted(grants.bounded(grants.of(policy.spec.network.import_egress)) for policy in self.policies)
 
     def resolvers(self) -> tuple[Network, ...] | None:
         """The DNS servers that may be asked; ``None``, where no policy names any, is the cluster's DNS."""
         stated = [
-            tuple(Grant(ip_network(cidr), (53,)) for cidr in policy.spec.network.dns.resolvers)
+            grants.bounded(grants.dns(policy.spec.network.dns))
             for policy in self.policies
             if policy.spec.network.dns.resolvers
         ]
         if not stated:
             return None
-        return tuple(grant.network for grant in _granted(grants.normal(one) for one in stated))
+        return tuple(grant.network for grant in _granted(stated))
 
     def ingress_namespaces(self) -> tuple[LabelSelector, ...]:
         """Selectors that a caller's namespace must all satisfy; none stands for the own namespace alone."""
@@ -203,7 +202,8 @@ def _allowed(rule: str) -> Verdict:
     return Verdict(True, rule, Reason.POLICY_ACCEPTED)
 
 
-def _image(policy: Policy, image: str) -> Verdict:
+def image_verdict(policy: Policy, image: str) -> Verdict:
+    """Whether ``policy`` lets a container image run."""
     registries, rule = policy.spec.images.registries, "images.registries"
     whose = f"policy {policy.name}: image {image}"
     if not images.well_formed(image):
@@ -287,6 +287,14 @@ def _storage_class(policy: Policy, found: str | None) -> Verdict:
     return Verdict(False, rule, Reason.STORAGE_CLASS_NOT_ALLOWED, message, found or "")
 
 
+# By hand: the standard library raises for hosts that it does not like, such as ``a[b``.
+
+
+def _scheme(uri: str) -> str:
+    return uri.partition("://")[0]
+
+
 def _same_url(url: str) -> tuple[str, str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.lower(), parts.path.rstrip("/")
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    return scheme, host.lower(), path.rstrip("/")

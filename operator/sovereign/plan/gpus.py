@@ -202,7 +202,9 @@ def _planned(
 ) -> Layout | Verdict:
     """The layout to use where the user states none."""
     copies = pool.spec.parallelism.pipeline * pool.spec.parallelism.data
-    kept = _layout(pool, previous // copies) if previous and previous % copies == 0 else None
+    # The last plan is read from the status, which others than the operator may have written.
+    sound = previous is not None and 0 < previous <= MAX_GPUS and previous % copies == 0
+    kept = _layout(pool, previous // copies) if previous is not None and sound else None
     if shape is None or memory is None:
         # Nothing says that the last plan was wrong: a node that is away for a while must not stop a pool.
         return kept or _count_required(pool, model, shape)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from sovereign.api.conditions import Reason
 from sovereign.api.meta import FACT_JURISDICTION, FACT_PROVIDER, FACT_REGION
 from sovereign.api.model import Artifact, ModelSpec, Parameters
 from sovereign.api.policy import PolicySpec
@@ -22,6 +23,10 @@ class Node(msgspec.Struct, frozen=True):
     labels: Mapping[str, str] = {}
     allocatable: Mapping[str, str] = {}
     unschedulable: bool = False
+    provider_id: str = ""
+    """What the cloud knows the machine by, or nothing."""
+    system_uuid: str = ""
+    """What the machine's firmware says it is, as its kubelet reports it."""
 
     @property
     def jurisdiction(self) -> str:
@@ -41,13 +46,15 @@ class Node(msgspec.Struct, frozen=True):
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> "Node":
         """The row of a Node object."""
-        metadata = manifest["metadata"]
+        metadata, spec, status = manifest["metadata"], manifest.get("spec") or {}, manifest.get("status") or {}
         return cls(
             name=metadata["name"],
             uid=metadata.get("uid", ""),
             labels=metadata.get("labels") or {},
-            allocatable=(manifest.get("status") or {}).get("allocatable") or {},
-            unschedulable=bool((manifest.get("spec") or {}).get("unschedulable")),
+            allocatable=status.get("allocatable") or {},
+            unschedulable=bool(spec.get("unschedulable")),
+            provider_id=spec.get("providerID") or "",
+            system_uuid=(status.get("nodeInfo") or {}).get("systemUUID") or "",
         )
 
 
@@ -74,6 +81,19 @@ class Policy(msgspec.Struct, frozen=True):
         return self.owner.name
 
 
+class Elsewhere(msgspec.Struct, frozen=True):
+    """A volume with weights that lies where a policy does not want it, or may lie there."""
+
+    rule: str
+    """Path of the policy's field."""
+    reason: Reason
+    message: str
+    enforced: bool
+    """Whether a policy that is enforced says so: nothing is imported onto it."""
+    stops: bool
+    """Whether one of these has pools stopped that mount it."""
+
+
 class SovereignModel(msgspec.Struct, frozen=True):
     """A SovereignModel, with what is known of its weights."""
 
@@ -83,6 +103,8 @@ class SovereignModel(msgspec.Struct, frozen=True):
     """Set once the weights that the spec names are imported, or found on an existing claim."""
     parameters: Parameters | None = None
     """The shape read from the weights, else what the spec states."""
+    elsewhere: Elsewhere | None = None
+    """What is wrong with where its volume lies, once it has one."""
 
 
 class InferencePool(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from sovereign.api.conditions import Reason
-from sovereign.api.meta import LABEL_COMPONENT, LABEL_MODEL, approved_label
+from sovereign.api.meta import LABEL_MODEL, approved_label
 from sovereign.api.model import ModelSpec
 from sovereign.plan import names
 from sovereign.plan.children import child, labels
@@ -16,6 +16,7 @@ from sovereign.plan.inventory import Manifest, Settings, SovereignModel
 from sovereign.plan.network import import_policy
 from sovereign.plan.verdict import Verdict, first_failure
 
+COMPONENT: Final = "import"
 FILE_SYSTEM_GROUP: Final = 65532
 """Everything that mounts weights has this group: on local volumes pods with different groups cannot share a claim."""
 IMPORT_DEADLINE: Final = 7 * 24 * 3600
@@ -39,11 +40,13 @@ class ModelPlan:
     """Identifies what is imported: another source, format or digest is another import."""
     existing: bool
     """Whether the weights lie on a claim that the operator does not make."""
+    storage: Verdict
+    """Whether enforced policies want the weights, which are not there yet, where the claim's volume lies."""
 
     @property
     def blocking(self) -> Verdict | None:
         """The first rule that forbids the import."""
-        return first_failure([*self.verdicts, self.license])
+        return first_failure([*self.verdicts, self.license, self.storage])
 
 
 def source_hash(spec: ModelSpec) -> str:
@@ -57,24 +60,39 @@ def plan_model(model: SovereignModel, governance: Governance, settings: Settings
     """The children of ``model`` in the namespace that ``governance`` is about.
 
     Once the weights are imported only the claim is wanted: job, identity and network of the import go, so that nothing can
-    reach the source any more.
+    reach the source any more. They are not wanted either while the claim's volume lies where an enforced policy
+    does not want it.
     """
     spec = model.spec
     existing = spec.source.uri.startswith("pvc://")
-    claim = existing_claim(spec) if existing else names.claim(model.owner.name)
+    claim = claim_of(model.owner.name, spec)
     identity = source_hash(spec)
     verdicts = _verdicts(spec, governance, settings, existing=existing)
     license_ = governance.check_license(spec.license)
+    storage = _storage(model)
     children: list[Manifest] = []
     if not existing and first_failure([*verdicts, license_]) is None:
         children.append(_claim(model))
-        if model.artifact is None:
+        if model.artifact is None and storage.ok:
             children += [
                 import_policy(model, governance, settings),
                 _service_account(model),
                 _job(model, governance, settings, identity),
             ]
-    return ModelPlan(tuple(children), tuple(verdicts), license_, claim, identity, existing)
+    return ModelPlan(tuple(children), tuple(verdicts), license_, claim, identity, existing, storage)
+
+
+def claim_of(name: str, spec: ModelSpec) -> str:
+    """The claim with the weights of the model ``name``: its own, or the one that a ``pvc://`` source names."""
+    return existing_claim(spec) if spec.source.uri.startswith("pvc://") else names.claim(name)
+
+
+def _storage(model: SovereignModel) -> Verdict:
+    found = model.elsewhere
+    fetched = model.artifact is not None or model.spec.source.uri.startswith("pvc://")
+    if found is None or not found.enforced or fetched:
+        return Verdict(True, "storage", Reason.PLACED)
+    return Verdict(False, found.rule, found.reason, found.message)
 
 
 def existing_claim(spec: ModelSpec) -> str:
@@ -146,20 +164,20 @@ def _service_account(model: SovereignModel) -> Manifest:
         "ServiceAccount",
         names.importer(model.owner.name),
         model.owner,
-        component="import",
+        component=COMPONENT,
         extra_labels={LABEL_MODEL: model.owner.name},
         automountServiceAccountToken=False,
     )
 
 
 def _job(model: SovereignModel, governance: Governance, settings: Settings, identity: str) -> Manifest:
-    pod_labels = labels(model.owner, "import") | {LABEL_MODEL: model.owner.name, LABEL_COMPONENT: "import"}
+    pod_labels = labels(model.owner, COMPONENT) | {LABEL_MODEL: model.owner.name}
     return child(
         "batch/v1",
         "Job",
         names.import_job(model.owner.name, identity),
         model.owner,
-        component="import",
+        component=COMPONENT,
         extra_labels={LABEL_MODEL: model.owner.name},
         spec={
             "backoffLimit": 6,

@@ -9,23 +9,20 @@ addresses and no leading zeros, both of which the API server stores.
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_network
 from typing import Final, NamedTuple
 
 from sovereign.api.meta import LABEL_MODEL
 from sovereign.api.schema import CIDR_MESSAGE
-from sovereign.plan import grants, names
+from sovereign.plan import canary_requests, grants, names
 from sovereign.plan.cel import Cel, all_of, any_of, choose, code, integers, quote, sentence, strings, variable
 from sovereign.plan.grants import Network
 from sovereign.plan.inventory import Policy, Settings
-from sovereign.plan.rules import SPEC_CHANGES, Rules, Validation, by_others, resources
+from sovereign.plan.rules import SPEC_CHANGES, Rules, Validation, by_controllers, by_others, resources
 
 _GROUP: Final = ("networking.k8s.io", "v1")
 _POLICIES: Final = resources(*_GROUP, ["CREATE", "UPDATE"], ["networkpolicies"])
-_PODS: Final = resources("", "v1", ["UPDATE"], ["pods"])
 _DENIES: Final = resources(*_GROUP, ["CREATE", "UPDATE", "DELETE"], ["networkpolicies"])
 
-_DNS_PORT: Final = 53
 _GRANTS_SHOWN: Final = 3
 
 _NAME: Final = code("object.metadata.?name.orValue('')")
@@ -70,11 +67,11 @@ class Opening(NamedTuple):
 
 
 def network_rules(policy: Policy, settings: Settings) -> Iterator[Rules]:
-    """The rules about everybody's NetworkPolicies, and about what they rely on: a label, and the default-deny."""
+    """The rules about everybody's NetworkPolicies, and about the default-deny."""
     whose = f"policy {policy.name}: "
     validations = (*_egress(policy, whose), _ingress(whose))
-    yield Rules("network", (_POLICIES,), validations, _VARIABLES, (by_others(settings), SPEC_CHANGES))
-    yield _model_label(settings, whose)
+    conditions = (by_others(settings), SPEC_CHANGES)
+    yield Rules("network", (_POLICIES,), validations, _VARIABLES, conditions, canary=canary_requests.open_network())
     yield _default_deny(policy, settings, whose)
 
 
@@ -84,10 +81,9 @@ def openings(policy: Policy) -> tuple[Opening, ...]:
     Grants that add up to everything, of which the policy is told, open nothing.
     """
     network = policy.spec.network
-    resolvers = grants.collapse(ip_network(cidr) for cidr in network.dns.resolvers)
     every = [
-        *(Opening(*grant, ("TCP",)) for grant in grants.of(network.egress) if grant.network.prefixlen),
-        *(Opening(resolver, (_DNS_PORT,), ("TCP", "UDP")) for resolver in resolvers),
+        *(Opening(*grant, ("TCP",)) for grant in grants.bounded(grants.of(network.egress))),
+        *(Opening(*grant, ("TCP", "UDP")) for grant in grants.bounded(grants.dns(network.dns))),
     ]
     return tuple(opening for opening in every if grants.ip_block(opening.network) is not None)
 
@@ -261,20 +257,6 @@ def _ingress(whose: str) -> Validation:
     )
 
 
-def _model_label(settings: Settings, whose: str) -> Rules:
-    """A pod with weights stays known as one: without the label it would be anybody's to open."""
-    kept = code("object.metadata.?labels[?%s] == oldObject.metadata.?labels[?%s]")
-    labelled = code("%s in oldObject.metadata.?labels.orValue({})")
-    label = quote(LABEL_MODEL)
-    wrong = f"carries the label {LABEL_MODEL}, by which NetworkPolicies leave pods with weights out; leave it as it is"
-    validation = Validation(
-        kept.filled(label, label),
-        f"{whose}the pod {wrong}",
-        sentence(f"{whose}pod ", _NAME, f" {wrong}"),
-    )
-    return Rules("model-label", (_PODS,), (validation,), (), (by_others(settings), ("model", labelled.filled(label))))
-
-
 # --- the policy's own ---------------------------------------------------------------------------------
 
 
@@ -287,7 +269,7 @@ def _default_deny(policy: Policy, settings: Settings, whose: str) -> Rules:
     name = names.default_deny(policy.name)
     stored = code("(request.operation == 'DELETE' ? oldObject : object).metadata.?name.orValue('') == %s")
     emptied = code("request.operation == 'DELETE' && has(namespaceObject.metadata.deletionTimestamp)")
-    collected = code("request.userInfo.username").within(_COLLECTORS)
+    collected = by_controllers("generic-garbage-collector")
     return Rules(
         "default-deny",
         (_DENIES,),
@@ -309,12 +291,8 @@ def _default_deny(policy: Policy, settings: Settings, whose: str) -> Rules:
                 ),
             ),
         ),
+        canary=canary_requests.default_deny(policy),
     )
-
-
-_COLLECTORS: Final = strings(
-    ["system:kube-controller-manager", "system:serviceaccount:kube-system:generic-garbage-collector"]
-)
 
 
 # --- messages -----------------------------------------------------------------------------------------

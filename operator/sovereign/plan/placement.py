@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from sovereign.api.conditions import Reason
-from sovereign.api.meta import FACT_JURISDICTION, FACT_PROVIDER, FACT_REGION
+from sovereign.api.meta import FACT_JURISDICTION, FACT_PROVIDER, FACT_REGION, TOPOLOGY_REGION
 from sovereign.api.pool import PoolPlacement
-from sovereign.plan import jurisdictions
+from sovereign.plan import identity, jurisdictions
 from sovereign.plan.inventory import Node, Policy
 from sovereign.plan.verdict import Verdict, first_failure
 
@@ -24,6 +24,7 @@ REGIONS: Final = "placement.regions"
 PROVIDERS: Final = "placement.providers"
 NODE_SELECTOR: Final = "placement.nodeSelector"
 FACTS: Final = "placement.facts"
+IDENTITY: Final = "placement.identity"
 
 _GROUPS_SHOWN: Final = 5
 _NODES_SHOWN: Final = 3
@@ -70,6 +71,16 @@ def _of_pool(placement: PoolPlacement) -> _Wanted:
 _Rule = Callable[[_Wanted, Node], Verdict]
 
 
+def _identity(_: _Wanted, node: Node) -> Verdict:
+    other = identity.other_machine(node)
+    message = (
+        f"that is another machine than its facts were set for (another {', '.join(identity.differences(node))})"
+        if other
+        else ""
+    )
+    return Verdict(not other, IDENTITY, Reason.NO_APPROVED_NODE, message)
+
+
 def _facts(wanted: _Wanted, node: Node) -> Verdict:
     needed = [(FACT_JURISDICTION, node.jurisdiction)]
     needed += [(FACT_REGION, node.region)] if wanted.regions else []
@@ -110,7 +121,7 @@ def _compared(ok: bool, rule: str, fact: str, found: str, wanted: Iterable[str])
     return Verdict(False, rule, Reason.NO_APPROVED_NODE, message, found)
 
 
-RULES: Final[tuple[_Rule, ...]] = (_facts, _jurisdiction, _region, _provider, _node_selector)
+RULES: Final[tuple[_Rule, ...]] = (_identity, _facts, _jurisdiction, _region, _provider, _node_selector)
 """Every rule of placement, in the order in which they are evaluated."""
 
 
@@ -122,6 +133,7 @@ def _approves(wanted: _Wanted, node: Node) -> bool:
         and (not wanted.regions or labels.get(FACT_REGION) in wanted.regions)
         and (not wanted.providers or labels.get(FACT_PROVIDER) in wanted.providers)
         and all(labels.get(key) == value for key, value in wanted.labels)
+        and not identity.other_machine(node)
     )
 
 
@@ -135,6 +147,17 @@ def rejection(node: Node, policy: Policy) -> Verdict | None:
     """The first rule of ``policy`` that rejects ``node``; nothing when the node is approved."""
     wanted = _of_policy(policy)
     return None if _approves(wanted, node) else _first(wanted, node)
+
+
+def contradiction(node: Node) -> str:
+    """What a node says of its region, against the fact that was set for it; nothing where they agree or one is missing."""
+    own = node.labels.get(TOPOLOGY_REGION, "")
+    if not own or not node.region or own == node.region:
+        return ""
+    return (
+        f"its own label {TOPOLOGY_REGION} says {own}, its region fact says {node.region}; find out where the "
+        "machine is, then correct the one that is wrong"
+    )
 
 
 def approved(nodes: Iterable[Node], policy: Policy) -> frozenset[str]:

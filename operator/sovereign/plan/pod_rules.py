@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
-from sovereign.plan import images
-from sovereign.plan.cel import Cel, any_of, code, name, quote, sentence, variable
+from sovereign.plan import canary_requests, images, names
+from sovereign.plan.cel import Cel, any_of, code, name, quote, sentence, strings, variable
 from sovereign.plan.inventory import Policy
+from sovereign.plan.pod_baseline import baseline
+from sovereign.plan.reserved_rules import reserved
 from sovereign.plan.rules import SPEC_CHANGES, Rules, Validation, resources
 
 _PODS: Final = (
@@ -32,7 +34,7 @@ _VARIABLES: Final = (
 )
 _IMAGES: Final = variable("images")
 _IMAGE: Final = code("i")
-_VOLUME_KINDS: Final = (
+VOLUME_KINDS: Final = (
     "configMap",
     "downwardAPI",
     "emptyDir",
@@ -42,20 +44,126 @@ _VOLUME_KINDS: Final = (
     "projected",
     "secret",
 )
+"""Kinds of volumes that stay in the namespace, and are judged by their own rules where they have any."""
+PROXIES: Final = ("all_proxy", "ftp_proxy", "http_proxy", "https_proxy")
+"""Names of variables, in lower case, by which programs are sent to a proxy."""
 
 
 def pod_rules(policy: Policy) -> Rules:
-    """The rules about a pod's images, its reach into the host, and its name resolution."""
+    """The rules about a pod's reach into the host, its name resolution, the weights it mounts, and its images."""
     whose = f"policy {policy.name}: "
-    validations = (*_image_rules(policy, whose), *_host_rules(whose), *_other_rules(whose))
-    return Rules("pods", _PODS, validations, _VARIABLES, (SPEC_CHANGES,))
+    validations = (*any_policy(whose), *_image_rules(policy, whose))
+    return Rules("pods", _PODS, validations, _VARIABLES, (SPEC_CHANGES,), canary=canary_requests.image(policy))
+
+
+def any_policy(whose: str) -> Iterator[Validation]:
+    """The rules that no policy changes, in the order in which they are asked."""
+    yield from baseline(whose)
+    yield _volume_kinds(whose)
+    yield _mirror(whose)
+    yield _resolver(whose)
+    yield _host_aliases(whose)
+    yield _proxies(whose)
+    yield _tolerations(whose)
+    yield _weights(whose)
+
+
+def _volume_kinds(whose: str) -> Validation:
+    listed = any_of(code("has(v.%s)").filled(name(kind)) for kind in VOLUME_KINDS)
+    kinds = ", ".join(VOLUME_KINDS)
+    wrong = "is of a kind that reaches the host or other machines"
+    return Validation(
+        variable("volumes").every("v", listed),
+        f"{whose}a volume {wrong} (hostPath, nfs, csi, ...); use one of {kinds}",
+        sentence(
+            f"{whose}volume ",
+            variable("volumes").where("v", ~listed).each("v", code("v.name")).joined(", "),
+            f" {wrong}; use one of {kinds}",
+        ),
+    )
+
+
+def _mirror(whose: str) -> Validation:
+    return Validation(
+        code("!('kubernetes.io/config.mirror' in object.metadata.?annotations.orValue({}))"),
+        f"{whose}mirror pods stand for what a kubelet runs by itself, past the scheduler; make an ordinary pod",
+    )
+
+
+def _resolver(whose: str) -> Validation:
+    return Validation(
+        code(
+            "object.spec.?dnsPolicy.orValue('ClusterFirst') in ['ClusterFirst', 'ClusterFirstWithHostNet'] "
+            "&& "
+            "object.spec.?dnsConfig.?nameservers.orValue([]).size() == 0"
+        ),
+        f"{whose}names are resolved by the cluster alone; leave dnsPolicy and dnsConfig.nameservers out",
+    )
+
+
+def _host_aliases(whose: str) -> Validation:
+    return Validation(
+        code("object.spec.?hostAliases.orValue([]).size() == 0"),
+        f"{whose}names are resolved by the cluster alone; leave hostAliases out",
+    )
+
+
+def _proxies(whose: str) -> Validation:
+    """What a ConfigMap or Secret brings in by ``envFrom`` is not seen here."""
+    lawful = ~code("e.name.lowerAscii()").within(strings(PROXIES))
+    variables = code("c.?env.orValue([])")
+    wrong = "that would send requests through another machine; leave it out"
+    found = variable("containers").each("c", variables.where("e", ~lawful).each("e", code("e.name")).joined(", "))
+    return Validation(
+        variable("containers").every("c", variables.every("e", lawful)),
+        f"{whose}a container has a variable {wrong}",
+        sentence(f"{whose}a container has the variable ", found.where("n", code("n != ''")).joined(", "), f" {wrong}"),
+    )
+
+
+def _tolerations(whose: str) -> Validation:
+    return Validation(
+        code(
+            "request.operation == 'CREATE' || oldObject.spec.?nodeName.orValue('') == '' || "
+            "object.spec.?tolerations.orValue([]) == oldObject.spec.?tolerations.orValue([])"
+        ),
+        f"{whose}the tolerations of a pod that has a node cannot be changed; make a new pod",
+    )
+
+
+def _weights(whose: str) -> Validation:
+    """Whoever can write to a model's claim can swap its weights after they were verified. Only an import does.
+
+    ``readOnly`` may stand at the claim or at each mount: on a local volume, all pods must say the same at the claim.
+    """
+    weights = code("has(v.persistentVolumeClaim) && v.persistentVolumeClaim.claimName.endsWith(%s)").filled(
+        quote(names.claim(""))
+    )
+    at_claim = code("v.persistentVolumeClaim.?readOnly.orValue(false)")
+    at_mounts = code(
+        "variables.containers.all(c, "
+        "c.?volumeMounts.orValue([]).all(m, m.name != v.name || m.?readOnly.orValue(false)) && "
+        "c.?volumeDevices.orValue([]).all(d, d.name != v.name))"
+    )
+    made_by_us = reserved(code("object.metadata.?labels.orValue({})"))
+    lawful = ~weights | at_claim | at_mounts
+    wrong = "holds weights, which only the operator's import may write; set readOnly: true at its persistentVolumeClaim or at each mount"
+    return Validation(
+        made_by_us | variable("volumes").every("v", lawful),
+        f"{whose}a volume {wrong}",
+        sentence(
+            f"{whose}volume ",
+            variable("volumes").where("v", ~lawful).each("v", code("v.name")).joined(", "),
+            f" {wrong}",
+        ),
+    )
 
 
 def _image_rules(policy: Policy, whose: str) -> Iterator[Validation]:
     registries = sorted(policy.spec.images.registries)
     example = f"{registries[0] if registries else 'registry.example.eu/ai'}/name@sha256:<digest>"
     yield _each_image(
-        _IMAGE.matches(images.REFERENCE),
+        images.in_full(_IMAGE),
         whose,
         f"not written in full; name registry, path and digest, for example {example}",
     )
@@ -79,60 +187,4 @@ def _each_image(condition: Cel, whose: str, wrong: str) -> Validation:
         _IMAGES.every("i", condition),
         f"{whose}an image is {wrong}",
         sentence(f"{whose}image ", found, f" is {wrong}"),
-    )
-
-
-def _host_rules(whose: str) -> Iterator[Validation]:
-    yield Validation(
-        code(
-            "!(object.spec.?hostNetwork.orValue(false) || object.spec.?hostPID.orValue(false) || "
-            "object.spec.?hostIPC.orValue(false))"
-        ),
-        f"{whose}the host's network, processes and IPC are out of bounds; leave hostNetwork, hostPID and hostIPC out",
-    )
-    listed = any_of(code("has(v.%s)").filled(name(kind)) for kind in _VOLUME_KINDS)
-    kinds = ", ".join(_VOLUME_KINDS)
-    wrong = "is of a kind that reaches the host or other machines"
-    yield Validation(
-        variable("volumes").every("v", listed),
-        f"{whose}a volume {wrong} (hostPath, nfs, csi, ...); use one of {kinds}",
-        sentence(
-            f"{whose}volume ",
-            variable("volumes").where("v", ~listed).each("v", code("v.name")).joined(", "),
-            f" {wrong}; use one of {kinds}",
-        ),
-    )
-    yield Validation(
-        code("variables.containers.all(c, c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0))"),
-        f"{whose}ports of the host are out of bounds; leave hostPort out and make a Service",
-    )
-    yield Validation(
-        code("variables.containers.all(c, !c.?securityContext.?privileged.orValue(false))"),
-        f"{whose}privileged containers have the whole host; leave securityContext.privileged out",
-    )
-    yield Validation(
-        code("!('kubernetes.io/config.mirror' in object.metadata.?annotations.orValue({}))"),
-        f"{whose}mirror pods stand for what a kubelet runs by itself, past the scheduler; make an ordinary pod",
-    )
-
-
-def _other_rules(whose: str) -> Iterator[Validation]:
-    yield Validation(
-        code(
-            "object.spec.?dnsPolicy.orValue('ClusterFirst') in ['ClusterFirst', 'ClusterFirstWithHostNet'] "
-            "&& "
-            "object.spec.?dnsConfig.?nameservers.orValue([]).size() == 0"
-        ),
-        f"{whose}names are resolved by the cluster alone; leave dnsPolicy and dnsConfig.nameservers out",
-    )
-    yield Validation(
-        code("object.spec.?hostAliases.orValue([]).size() == 0"),
-        f"{whose}names are resolved by the cluster alone; leave hostAliases out",
-    )
-    yield Validation(
-        code(
-            "request.operation == 'CREATE' || oldObject.spec.?nodeName.orValue('') == '' || "
-            "object.spec.?tolerations.orValue([]) == oldObject.spec.?tolerations.orValue([])"
-        ),
-        f"{whose}the tolerations of a pod that has a node cannot be changed; make a new pod",
     )

@@ -1,13 +1,14 @@
 """A SovereigntyPolicy, planned: approved nodes, their labels, admission objects, closed namespaces."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sovereign.api.conditions import Reason
 from sovereign.api.meta import approved_label
-from sovereign.plan import approval, grants, jurisdictions, placement
-from sovereign.plan.admission import admission_objects
+from sovereign.plan import approval, grants, identity, jurisdictions, placement
+from sovereign.plan.admission import Admission, compile_policy
+from sovereign.plan.canaries import Trial
 from sovereign.plan.governance import Governance, disjoint, govern
 from sovereign.plan.inventory import Manifest, Node, Policy, Settings
 from sovereign.plan.network import default_deny
@@ -30,12 +31,16 @@ class PolicyPlan:
     """The governed namespaces, sorted."""
     admission: tuple[Manifest, ...]
     """The admission objects; empty when `complete` is false."""
+    trials: tuple[tuple[str, Trial], ...] = field(compare=False)
+    """How each of them that decides is tried, by its name; none in Audit, and when `complete` is false."""
     network: tuple[Manifest, ...]
     """The NetworkPolicy that closes each governed namespace; none in Audit."""
     node_label: str
     """The label whose value is ``true`` on exactly the approved nodes."""
     to_label: tuple[str, ...]
     """Approved nodes that lack the label, sorted."""
+    to_bind: tuple[str, ...]
+    """Approved nodes whose facts are not bound to their machine yet, or not to all that is known of it, sorted."""
     to_unlabel: tuple[str, ...]
     """Other nodes that have it, sorted."""
     verdicts: tuple[Verdict, ...]
@@ -63,15 +68,18 @@ def plan_policy(
     label = approved_label(policy.name)
     fits = approval.fits(approved)
     enforced = policy.spec.enforcement == "Enforce"
+    admission = compile_policy(policy, approved, settings) if fits else Admission()
     return PolicyPlan(
         approved=approved,
         rejections=tuple(rejections),
         jurisdictions=jurisdictions.expand(policy.spec.placement.jurisdictions),
         namespaces=tuple(governed),
-        admission=admission_objects(policy, approved, settings) if fits else (),
+        admission=admission.objects,
+        trials=admission.trials,
         network=tuple(default_deny(name, policy) for name in governed) if enforced else (),
         node_label=label,
         to_label=tuple(n.name for n in all_nodes if n.name in approved and n.labels.get(label) != "true"),
+        to_bind=tuple(n.name for n in all_nodes if n.name in approved and not identity.bound(n)),
         to_unlabel=tuple(n.name for n in all_nodes if n.name not in approved and label in n.labels),
         verdicts=tuple(_verdicts(policy, all_nodes, approved, governed, fits=fits)),
     )
@@ -119,10 +127,17 @@ def _invalid(policy: Policy) -> Iterator[Verdict]:
     if not known.ok:
         yield known
     network = policy.spec.network
-    for field, granted in (("egress", network.egress), ("importEgress", network.import_egress)):
-        if grants.everywhere(grants.of(granted)):
-            message = f"network.{field} adds up to the whole internet; name the networks that are needed"
-            yield Verdict(False, f"network.{field}", Reason.INVALID_SPEC, message)
+    stated = {
+        "egress": grants.of(network.egress),
+        "importEgress": grants.of(network.import_egress),
+        "dns.resolvers": grants.dns(network.dns),
+    }
+    for path, granted in stated.items():
+        if grants.everywhere(granted):
+            message = (
+                f"network.{path} adds up to the whole internet, and opens nothing; name the networks that are needed"
+            )
+            yield Verdict(False, f"network.{path}", Reason.INVALID_SPEC, message)
 
 
 def _conflicts(policy: Policy, governed: Mapping[str, Governance]) -> Iterator[Verdict]:

@@ -44,6 +44,8 @@ class PoolPlan:
     """Where the model answers; empty while the runtime is not known."""
     replicas: int | None
     """How many pods are wanted; None when the autoscaler decides."""
+    stopped: Verdict | None = None
+    """Why nothing may run although the pool is not suspended. It runs again when this has ended."""
 
 
 def plan_pool(
@@ -76,7 +78,8 @@ def plan_pool(
         sized=_not_computed(),
         selector=selector(pool),
         endpoint=endpoint(pool, runtime, settings) if runtime else "",
-        replicas=_replicas(pool),
+        replicas=_replicas(pool, model),
+        stopped=_stopped(model),
     )
     if plan.blocking is not None or model is None or runtime is None:
         return plan
@@ -201,8 +204,14 @@ def _not_computed() -> Verdict:
 # --- children -----------------------------------------------------------------------------------------
 
 
-def _replicas(pool: InferencePool) -> int | None:
-    if pool.spec.suspend:
+def _stopped(model: SovereignModel | None) -> Verdict | None:
+    """The volume with the weights is where a policy wants nothing to mount it."""
+    found = model.elsewhere if model is not None else None
+    return Verdict(False, found.rule, found.reason, found.message) if found is not None and found.stops else None
+
+
+def _replicas(pool: InferencePool, model: SovereignModel | None) -> int | None:
+    if pool.spec.suspend or _stopped(model) is not None:
         return 0
     if pool.spec.autoscaling is not None:
         return None
@@ -241,6 +250,6 @@ def _workload(
 ) -> list[Manifest]:
     pool = replica.pool
     workload = [deployment(replica, command, governance, settings, replicas)]
-    if pool.spec.autoscaling is not None and not pool.spec.suspend:
+    if pool.spec.autoscaling is not None and replicas is None:
         workload.append(autoscaler(pool, replica.runtime, pool.spec.autoscaling))
     return workload

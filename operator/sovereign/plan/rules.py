@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
-from sovereign.plan.cel import Cel, code, quote
+from sovereign.plan.canaries import Trial
+from sovereign.plan.cel import Cel, code, quote, strings
 from sovereign.plan.inventory import Settings
 
 SPEC_CHANGES: Final = (
@@ -46,6 +47,8 @@ class Rules:
     """What must hold for the rules to be asked at all."""
     everywhere: bool = False
     """Whether they are asked in all namespaces, and not in the governed ones alone. Objects without a namespace always are."""
+    canary: Trial | None = None
+    """How it is tried whether they are in force. Only None where nothing can be, which `tests/plan/policy` has to know."""
 
 
 def resources(group: str, version: str, operations: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
@@ -62,3 +65,12 @@ def resources(group: str, version: str, operations: Sequence[str], names: Sequen
 def by_others(settings: Settings) -> tuple[str, Cel]:
     """A condition: what the operator itself writes is not judged."""
     return "by-others", code("request.userInfo.username != %s").filled(quote(settings.operator_user))
+
+
+def by_controllers(*names: LiteralString) -> Cel:
+    """Whether one of these controllers of the cluster asks.
+
+    With --use-service-account-credentials each has a service account of its own, without it all are the controller manager.
+    """
+    accounts = (f"system:serviceaccount:kube-system:{name}" for name in names)
+    return code("request.userInfo.username").within(strings(["system:kube-controller-manager", *accounts]))

@@ -160,6 +160,8 @@ _ERRORS: Final = (
     ValueError,
     ArithmeticError,
     AttributeError,
+    # What Jinja makes of a number that is too large, which it writes into the program as ``inf``.
+    NameError,
     # What nesting a template deeply does to Jinja's and Python's parsers.
     RecursionError,
     SyntaxError,
@@ -249,9 +251,15 @@ def _compiled(label: str, source: str) -> Template:
 
 
 def _check_tree(tree: nodes.Template) -> None:
-    for node in _descendants(tree):
+    every = _descendants(tree)
+    qualified = {id(node.node) for node in every if isinstance(node, nodes.Getattr)}
+    for node in every:
         if not isinstance(node, _SYNTAX):
             raise TemplateError(f"{type(node).__name__.lower()} is not available in arguments")
+        if isinstance(node, nodes.Name) and _FIELDS.get(node.name) and id(node) not in qualified:
+            raise TemplateError(
+                f"{node.name} is no value; name one of its fields, such as {node.name}.{_FIELDS[node.name][0]}"
+            )
         problem = _PROBLEMS.get(type(node))
         if problem is not None and (text := problem(node)):
             raise TemplateError(text)

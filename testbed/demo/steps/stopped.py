@@ -37,7 +37,7 @@ def show(stage: Stage) -> None:
 
 
 def _count(stage: Stage, since: int) -> None:
-    mine = [request for request in stage.cluster.requests(since) if "sovereign-operator" in request.user]
+    mine = [request for request in stage.cluster.requests(since) if request.user.endswith(":sovereign-operator")]
     # A leader says in its lease that it is there, whatever there is to do.
     mine = [request for request in mine if request.resource != "leases"]
     writes = [request for request in mine if request.writes]

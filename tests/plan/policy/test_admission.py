@@ -27,6 +27,8 @@ _GRANTS: dict[str, Any] = {
         "dns": {"resolvers": ["10.0.0.53/32"]},
     }
 }
+_EVERYWHERE = ("-node-proxy", "-namespaces", "-volumes")
+"""Ends of names of what is about more than governed namespaces."""
 _names = st.lists(st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,20}[a-z0-9])?", fullmatch=True), unique=True, max_size=20)
 
 
@@ -47,12 +49,14 @@ def _expressions(manifest: Manifest) -> list[str]:
         ("audit", _STRICT | {"enforcement": "Audit"}),
         ("default", {}),
         ("grants", _GRANTS),
+        ("dedicated", {"placement": {"jurisdictions": ["FR"], "dedicated": True}}),
     ],
 )
 def test_admission_objects_are_as_agreed(name: str, spec: dict[str, Any]) -> None:
     """To accept a change: run with UPDATE_GOLDEN=1 and read the difference."""
     path = _GOLDEN / f"{name}.yaml"
-    objects = admission_objects(policy(**spec), _NAMES, Settings())
+    agents = ("monitoring/node-exporter",) if name == "dedicated" else ()
+    objects = admission_objects(policy(**spec), _NAMES, Settings(node_agents=agents))
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump_all(objects, sort_keys=False, width=110))
@@ -92,7 +96,7 @@ def test_system_namespaces_are_left_out_of_whatever_the_policy_selects() -> None
     settings = Settings(operator_namespace="operators")
     selector = {"matchExpressions": [{"key": "tier", "operator": "Exists"}]}
     for one in admission_objects(policy(namespaceSelector=selector), _NAMES, settings):
-        if not one["kind"].endswith("Binding"):
+        if not one["kind"].endswith("Binding") and not one["metadata"]["name"].endswith(_EVERYWHERE):
             expressions = one["spec"]["matchConstraints"]["namespaceSelector"]["matchExpressions"]
             assert expressions[0] == {"key": "tier", "operator": "Exists"}
             assert expressions[-1] == {
@@ -123,11 +127,12 @@ def test_without_an_approved_node_every_node_is_refused() -> None:
 
 def test_fifteen_thousand_names_keep_within_the_limits() -> None:
     names = [f"gpu-{index:05}.eu-west-3.compute.internal" for index in range(15_000)]
-    objects = _by_kind(admission_objects(policy(), names, Settings()), "ValidatingAdmissionPolicy")
+    dedicated = policy(placement={"jurisdictions": ["FR"], "dedicated": True})
+    objects = _by_kind(admission_objects(dedicated, names, Settings()), "ValidatingAdmissionPolicy")
     for one in objects.values():
         assert max(len(expression) for expression in _expressions(one)) < 100_000
         assert len(json.dumps(one)) < 1_500_000
-    assert {name for name in objects if "binding" in name} == {"sovereign-eu-binding"}
+    assert {name for name in objects if "binding" in name} == {"sovereign-eu-binding", "sovereign-eu-dedicatedbinding"}
 
 
 def test_long_names_are_cut_by_length_and_not_only_by_number() -> None:
@@ -173,7 +178,7 @@ def test_growth_within_a_number_of_shards_changes_one_shard_only() -> None:
     after = admission_objects(policy(), [*names, "another"], Settings())
     assert len(before) == len(after)
     changed = [new["metadata"]["name"] for old, new in zip(before, after, strict=True) if old != new]
-    assert len(changed) == 2  # the shard's rule for Bindings, and the one for nodeName
+    assert len(changed) == 3  # the shard's rules for Bindings, for nodeName, and for Nodes
 
 
 @given(st.text(alphabet="'\"\\ \n${}()|&=abc", min_size=1))

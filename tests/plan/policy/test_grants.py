@@ -89,7 +89,10 @@ def test_metadata_services_are_never_granted() -> None:
     for inside in ("169.254.169.254/32", "169.254.0.0/16", "fe80::/64", "fd00:ec2::254/128", "64:ff9b::a9fe:a9fe/128"):
         assert grants.ip_block(ip_network(inside)) is None
     wide = grants.ip_block(ip_network("fc00::/6"))
-    assert wide == {"cidr": "fc00::/6", "except": ["fe80::/10", "fd00:ec2::/112"]}
+    assert wide == {
+        "cidr": "fc00::/6",
+        "except": ["fe80::/10", "fd00:ec2::/112", "fd20:ce::254/128", "fd00:42::42/128"],
+    }
 
 
 @given(st.sampled_from(["169.254.169.254", "fd00:ec2::254", "fe80::1", "64:ff9b::a9fe:a9fe"]), st.integers(0, 128))

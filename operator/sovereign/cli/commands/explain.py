@@ -33,11 +33,13 @@ def _snapshot(
     recursive: bool,
     namespace: str,
     namespace_label: list[str] | None,
+    *,
+    pods: bool = False,
 ) -> "Snapshot":
     if not filename:
         from sovereign.cli import live
 
-        return live.from_cluster(kubeconfig)
+        return live.from_cluster(kubeconfig, pods=pods)
     from sovereign.cli import snapshot
 
     labels = tuple(namespace_label or ())
@@ -82,9 +84,10 @@ def policy(
     recursive: Recursive = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Say which nodes a policy approves.
+    """Say which nodes a policy approves, and what is there that it does not admit.
 
-    With the rule that rejects each other one, and what the policy's conditions ask for.
+    With the rule that rejects each other node, all workloads whose pods break a rule (in Audit: what Enforce would evict), and what the
+    policy's conditions ask for.
 
     \b
     Examples:
@@ -94,7 +97,7 @@ def policy(
     from sovereign.cli import explain, tables
     from sovereign.cli import output as written
 
-    snapshot = _snapshot(kubeconfig, filename, nodes, recursive, "default", None)
+    snapshot = _snapshot(kubeconfig, filename, nodes, recursive, "default", None, pods=True)
     answer = explain.policy(snapshot, name)
     if output is Output.TABLE:
         tables.show_policy(answer)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from sovereign.api import meta
-from sovereign.cli.explain import TOPOLOGY_REGION
 from sovereign.cli.reference.markdown import code, plain, table
 from sovereign.plan.gpus import MEMORY_LABEL
 
@@ -33,7 +32,11 @@ ON_NODES: Final[tuple[Row, ...]] = (
         OPERATOR,
         "true on exactly the nodes that the policy approves; workloads select it. Put back when somebody changes it.",
     ),
-    (TOPOLOGY_REGION, "the kubelet", "Not trusted. When it contradicts the region fact, doctor says so."),
+    (
+        meta.TOPOLOGY_REGION,
+        "the kubelet",
+        "Not trusted. When it contradicts the region fact, an Event NodeFactMismatch and doctor say so.",
+    ),
     (MEMORY_LABEL, "GPU feature discovery", "MiB of one GPU; what GPU counts are planned with."),
 )
 ON_CHILDREN: Final[tuple[Row, ...]] = (
@@ -51,7 +54,10 @@ ON_CHILDREN: Final[tuple[Row, ...]] = (
     (
         meta.LABEL_COMPLIANT,
         OPERATOR,
-        "true on serving pods; the Service selects it. Taken off a pod in the wrong place: no more requests reach it.",
+        (
+            "true on serving pods; the Service selects it. Taken off a pod in the wrong place: no more requests reach it. "
+            "This label and the two above mark pods with weights: on pods and in pod templates nobody else writes them."
+        ),
     ),
 )
 COPIED: Final[tuple[Row, ...]] = tuple(
