@@ -1,49 +1,62 @@
-"""``python -m bench``: run, check, report."""
+"""``python -m bench``: run benches, and write what they found."""
 
-import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from bench.results import Result
+
+BENCHES = ("planner", "storm")
 app = typer.Typer(help="How fast the operator is.", no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def main() -> None:
+    """The benchmark suite: ratios within one run, because machines differ and share their cores."""
 
 
 @app.command()
 def run(
     out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("build/bench/results.json"),
-    size: Annotated[list[int] | None, typer.Option(help="Models; may be repeated.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Only these benches.")] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Steady turns wanted.")] = 5,
+    size: Annotated[list[int] | None, typer.Option(help="Models; may be repeated. Default: 100.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Only this bench of {', '.join(BENCHES)}; may be repeated.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Steady turns wanted of each arm.")] = 5,
 ) -> None:
     """Run benches and write what they found."""
     from bench import machine
-    from bench.ground import ground
-    from bench.results import Result, Run, save
-    from bench.benches import storm
+    from bench.results import Run, save
 
-    results: list[Result] = []
+    if unknown := sorted(set(only or ()) - set(BENCHES)):
+        raise typer.BadParameter(f"there is no bench {unknown[0]}; choose among {', '.join(BENCHES)}")
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    with ground("bench") as made:
-        _policy(made)
-        for one in size or [100]:
-            for found in storm.run(made, one, pairs):
-                typer.echo(f"{found.metric:28} {found.size:6} {found.value:10.3f} {found.unit} [{found.low:.3f}, {found.high:.3f}] n={found.samples} discarded={found.discarded}")
-                results.append(found)
-    save(Run(machine.commit(), started, machine.command(), machine.describe(), machine.versions(), tuple(results)), out)
+    results = []
+    for found in _results(set(only or BENCHES), size or [100], pairs):
+        spread = f"[{found.low:.3f}, {found.high:.3f}]"
+        counts = f"{found.samples} samples, {found.discarded} thrown away"
+        typer.echo(f"{found.metric:28} {found.size:6} {found.value:10.3f} {found.unit:9} {spread} {counts}")
+        results.append(found)
+    description = machine.describe()
+    save(Run(machine.commit(), started, machine.command(), description, machine.versions(), tuple(results)), out)
 
 
-def _policy(made) -> None:
+def _results(chosen: set[str], sizes: list[int], pairs: int) -> Iterator["Result"]:
     from bench import objects
-    from bench.ground import wait
+    from bench.benches import planner, storm
+    from bench.ground import ground
+    from sovereign.cluster.resources import BY_KIND
 
-    async def work(client) -> None:
-        await client.create("/apis/sovereignai.io/v1alpha1/sovereigntypolicies", objects.policy())
-
-    made.run(work)
-
-
-@app.callback()
-def main() -> None:
-    """The benchmark suite."""
+    if "planner" in chosen:
+        for size in sizes:
+            yield from planner.run(size)
+    if "storm" in chosen:
+        with ground("bench") as made:
+            policies = BY_KIND["SovereigntyPolicy"].path()
+            made.run(lambda client: client.create(policies, objects.policy()))
+            for size in sizes:
+                yield from storm.run(made, size, pairs)

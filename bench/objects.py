@@ -79,9 +79,7 @@ async def create(client: Client, manifest: Manifest) -> Manifest:
     """Create an object."""
     resource = BY_KIND.get(manifest["kind"])
     path = (
-        resource.path(manifest["metadata"].get("namespace", ""))
-        if resource
-        else f"/api/v1/{manifest['kind'].lower()}s"
+        resource.path(manifest["metadata"].get("namespace", "")) if resource else f"/api/v1/{manifest['kind'].lower()}s"
     )
     return await client.create(path, manifest)
 

@@ -50,7 +50,9 @@ def result(
         ValueError: there are none.
     """
     if not samples:
-        raise ValueError(f"{metric}: no sample is left; {discarded} were thrown away because the machine was not steady")
+        raise ValueError(
+            f"{metric}: no sample is left; {discarded} were thrown away because the machine was not steady"
+        )
     low, high = _quartiles(samples)
     return Result(metric, median(samples), unit, size, low, high, len(samples), discarded, note)
 
@@ -62,7 +64,7 @@ def percentile(samples: Sequence[float], share: float) -> float:
 
 
 def _quartiles(samples: Sequence[float]) -> tuple[float, float]:
-    if len(samples) < 2:  # noqa: PLR2004 - one sample has no spread
+    if len(samples) < 2:
         return samples[0], samples[0]
     first, _, third = quantiles(samples, n=4, method="inclusive")
     return first, third

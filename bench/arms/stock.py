@@ -36,8 +36,9 @@ async def connect(memo: kopf.Memo, **_: Any) -> None:
 @kopf.on.create(GROUP, VERSION, "inferencepools")
 @kopf.on.update(GROUP, VERSION, "inferencepools")
 @kopf.on.resume(GROUP, VERSION, "inferencepools")
-async def pool(memo: kopf.Memo, name: str, namespace: str, uid: str, patch: kopf.Patch, **_: Any) -> None:
+async def pool(memo: kopf.Memo, name: str, namespace: str | None, uid: str, patch: kopf.Patch, **_: Any) -> None:
     """Apply the children of a pool, and say so in its status."""
+    assert namespace is not None
     for child in bodies.children(namespace, name, uid):
         path = BY_KIND[child["kind"]].path(namespace, child["metadata"]["name"])
         await memo.client.patch(path, child, kind=APPLY, params={"fieldManager": FIELD_MANAGER, "force": "true"})

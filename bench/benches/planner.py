@@ -1,6 +1,5 @@
 """The planner alone: one pool, and a whole cluster from files, with no API server."""
 
-import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -43,7 +42,8 @@ def _files(size: int) -> Iterator[float]:
         documents += [objects.node(f"node-{number}") for number in range(size)]
         documents.append(objects.model("bench", "m0"))
         documents += [
-            objects.pool("bench", f"p{number}") | {"spec": objects.pool("bench", "m0")["spec"]} for number in range(size)
+            objects.pool("bench", f"p{number}") | {"spec": objects.pool("bench", "m0")["spec"]}
+            for number in range(size)
         ]
         dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
         path.write_text(yaml.dump_all(documents, Dumper=dumper))
@@ -54,16 +54,3 @@ def _files(size: int) -> Iterator[float]:
             if done.returncode:
                 raise RuntimeError(done.stderr[-2000:])
             yield time.perf_counter() - started
-
-
-def share_of_yaml(path: Path) -> float:
-    """Seconds that only reading the file takes: the distance that no planner can shorten."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = path.read_text()
-    return statistics.median(_timed(lambda: list(yaml.load_all(text, Loader=loader))) for _ in range(3))  # noqa: S506
-
-
-def _timed(work) -> float:  # type: ignore[no-untyped-def]
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started

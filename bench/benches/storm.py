@@ -72,7 +72,8 @@ class Storm:
         path = f"/api/v1/namespaces/{place}/persistentvolumeclaims/weights"
 
         async def bound(client: Client) -> bool:
-            return (await client.get(path)).get("status", {}).get("phase") == "Bound"
+            claim = await client.get(path)
+            return bool(claim.get("status", {}).get("phase") == "Bound")
 
         wait("the claim to be bound", lambda: self.ground.run(bound))
         return place
@@ -157,9 +158,7 @@ class Storm:
         return self.ground.run(work)
 
 
-async def _load(
-    client: Client, place: str, size: int, tell: Callable[[Manifest, Manifest], None] | None
-) -> None:
+async def _load(client: Client, place: str, size: int, tell: Callable[[Manifest, Manifest], None] | None) -> None:
     async def one(number: int) -> None:
         name = f"m{number}"
         model = await client.create(MODELS.path(place), objects.model(place, name))
@@ -188,7 +187,9 @@ def _watches(program: Program) -> bool:
     time.sleep(0.2)
     if program.popen.poll() is not None:
         raise RuntimeError(program.log.read_text()[-2000:])
-    return "watch" in program.log.read_text().lower() or "Initial authentication has finished" in program.log.read_text()
+    return (
+        "watch" in program.log.read_text().lower() or "Initial authentication has finished" in program.log.read_text()
+    )
 
 
 def run(ground: Ground, size: int, pairs: int) -> Iterator[Result]:
@@ -208,5 +209,3 @@ def run(ground: Ground, size: int, pairs: int) -> Iterator[Result]:
     mine = [pair.bare / pair.arm for pair in stock]
     over = [one / (sum(mine) / len(mine)) for one in ratios] if mine else []
     yield result("storm.over_stock", over, "ratio", size, discarded=discarded)
-
-
