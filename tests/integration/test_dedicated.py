@@ -176,7 +176,9 @@ def test_an_affinity_that_selects_nothing_selects_nothing(api: Api, dedicated: D
 def test_pods_of_others_than_strangers_are_left_as_they_are(api: Api, dedicated: Dedicated) -> None:
     for space in (dedicated.namespace, "kube-system"):
         answer = api.create(pod(space), dry_run=True)
-        assert "affinity" not in answer.body["spec"]
+        assert answer.ok, answer.message
+        # Another test's policy may keep them off its own nodes at this moment.
+        assert dedicated.enforcement.plan.node_label not in str(answer.body["spec"].get("affinity"))
 
 
 def _events(api: Api, dedicated: Dedicated) -> Answer:
