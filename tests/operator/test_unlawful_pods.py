@@ -42,9 +42,10 @@ def pod(name: str, image: str = IMAGE, **spec: Any) -> Manifest:
 
 
 def deployment(name: str, image: str, replicas: int) -> Manifest:
-    """A Deployment of somebody else's."""
+    """A Deployment of somebody else's, on a node that is approved: where the scheduler put its pods would be another thing to tell."""
     labels = {"app": name}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": image}]}}
+    content = {"containers": [{"name": "c", "image": image}], "nodeName": "gpu-fr-1"}
+    template = {"metadata": {"labels": labels}, "spec": content}
     spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
