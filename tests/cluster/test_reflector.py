@@ -34,8 +34,8 @@ class Answers:
         self._events = events
         self.sent = asyncio.Event()
 
-    async def get(self, _: str, __: dict[str, str]) -> Manifest:
-        return self._page
+    async def pages(self, _: str, __: dict[str, str]) -> AsyncIterator[Manifest]:
+        yield self._page
 
     async def watch(self, _: str, __: dict[str, str]) -> AsyncIterator[Manifest]:
         for kind, found in self._events:

@@ -13,7 +13,6 @@ from sovereign.cluster.connection import ConnectionUnavailable, connect, remove_
 from sovereign.cluster.resources import Resource
 
 T = TypeVar("T")
-PAGE: Final = 500
 _UNREACHABLE: Final = (aiohttp.ClientError, OSError, TimeoutError)
 
 
@@ -48,12 +47,8 @@ async def every(client: Client, resource: Resource) -> list[dict[str, Any]]:
     Raises:
         ApiError: the API server refuses the list.
     """
-    items: list[dict[str, Any]] = []
-    params = {"limit": str(PAGE)}
-    while True:
-        page = await client.get(resource.path(), params)
-        items += ({"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in page["items"])
-        token = page["metadata"].get("continue")
-        if not token:
-            return items
-        params["continue"] = token
+    return [
+        {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+        async for page in client.pages(resource.path())
+        for item in page["items"]
+    ]

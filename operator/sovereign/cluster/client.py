@@ -18,6 +18,8 @@ MERGE: Final = "application/merge-patch+json"
 JSON: Final = "application/json"
 REQUEST_TIMEOUT: Final = 30.0
 THROTTLED_ATTEMPTS: Final = 5
+PAGE: Final = 500
+"""Items of a list that are asked for at once."""
 Manifest = dict[str, Any]
 Observer = Callable[[str, int], None]
 
@@ -90,6 +92,16 @@ class Client:
     async def get(self, path: str, params: dict[str, str] | None = None) -> Manifest:
         """The object or list at ``path``."""
         return await self.request("GET", path, params=params)
+
+    async def pages(self, path: str, params: dict[str, str] | None = None) -> AsyncIterator[Manifest]:
+        """The list at ``path``, page by page; each page is the list with a part of its items."""
+        asked = (params or {}) | {"limit": str(PAGE)}
+        while True:
+            page = await self.get(path, asked)
+            yield page
+            if not (token := page["metadata"].get("continue")):
+                return
+            asked["continue"] = token
 
     async def create(self, path: str, body: Manifest, params: dict[str, str] | None = None) -> Manifest:
         """POST ``body`` to a collection or subresource."""

@@ -16,7 +16,6 @@ from sovereign.cluster.client import ApiError, Client
 from sovereign.cluster.resources import Resource
 
 logger = logging.getLogger(__name__)
-PAGE: Final = 500
 MAX_BACKOFF: Final = 30.0
 SHORT: Final = 1.0
 """Seconds: a watch that ends sooner was refused in effect; one that lasted longer is resumed at once, events or not."""
@@ -129,18 +128,13 @@ class Reflector(Generic[R]):
     async def _list(self) -> str:
         """Read the whole collection; returns its resourceVersion."""
         seen: set[Name] = set()
-        params = self._params | {"limit": str(PAGE)}
-        while True:
-            page = await self._client.get(self.resource.path(), params)
+        version = ""
+        async for page in self._client.pages(self.resource.path(), self._params):
             for item in page["items"]:
                 row = self._take_in(item)
                 if row is not None:
                     seen.add((row.namespace, row.name))
-            token = page["metadata"].get("continue")
-            if not token:
-                break
-            params["continue"] = token
-        version = str(page["metadata"]["resourceVersion"])
+            version = str(page["metadata"]["resourceVersion"])
         self._current = int(version)
         for name in [name for name, row in self.rows.items() if name not in seen and row.version <= self._current]:
             self._remove(name)

@@ -8,7 +8,6 @@ from typing import Any, Final
 import aiohttp
 
 from sovereign.cluster.client import ApiError, Client
-from sovereign.cluster.reflector import PAGE
 from sovereign.cluster.resources import NAMESPACES, NODES, OURS, Resource
 from sovereign.controllers.dispatch import Dispatcher
 from sovereign.controllers.store import Store
@@ -71,14 +70,11 @@ class Sweep:
         return ((key.namespace, key.name) for key in self._store.objects if key.kind == resource.kind)
 
     async def _listed(self, resource: Resource) -> set[Name]:
-        names: set[Name] = set()
-        params = {"limit": str(PAGE)}
-        while True:
-            page = await self._client.get(resource.path(), params)
-            names |= {(item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in page["items"]}
-            if not (token := page["metadata"].get("continue")):
-                return names
-            params["continue"] = token
+        return {
+            (item["metadata"].get("namespace", ""), item["metadata"]["name"])
+            async for page in self._client.pages(resource.path())
+            for item in page["items"]
+        }
 
     async def _gone(self, resource: Resource, namespace: str, name: str) -> bool:
         """Asked once more: it may have been made since the listing."""
