@@ -22,6 +22,7 @@ from sovereign.cli.snapshot import Snapshot
 from sovereign.cluster.client import ApiError, Client
 from sovereign.cluster.lease import DURATION, Timing
 from sovereign.cluster.resources import BY_KIND, LEASES, MUTATING
+from sovereign.cluster.status import by_type
 from sovereign.plan.inventory import Policy, Settings
 from sovereign.plan.placement import contradiction
 from sovereign.plan.policy import PolicyPlan, plan_policy
@@ -188,7 +189,7 @@ def policies(snapshot: Snapshot) -> Iterator[Check]:
 
 def _enforced(policy: Policy, status: dict[str, Any]) -> Check:
     name = f"policy {policy.name}"
-    condition = next((entry for entry in status.get("conditions") or () if entry["type"] == ENFORCED), None)
+    condition = by_type(status).get(ENFORCED)
     if condition is None:
         return Check(name, FAIL, "the operator has not looked at it yet", "see the check of the operator")
     if condition["status"] == "True" and status.get("observedGeneration", 0) < policy.owner.generation:

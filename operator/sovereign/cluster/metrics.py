@@ -1,5 +1,6 @@
 """Prometheus metrics; names after controller-runtime's conventions where the meaning is the same."""
 
+import contextlib
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -119,6 +120,12 @@ REPAIR_GONE_SECONDS: Final = Histogram(
     buckets=(0.1, 0.5, 1, 2.5, 5, 15, 30, 60, 120, 300, 900, 3600),
     registry=REGISTRY,
 )
+
+
+def forget(metric: Gauge, *labels: str) -> None:
+    """Show a gauge no more for what is gone; nothing where it never was shown."""
+    with contextlib.suppress(KeyError):
+        metric.remove(*labels)
 
 
 def observe_request(method: str, status: int) -> None:

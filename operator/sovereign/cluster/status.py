@@ -28,12 +28,17 @@ def condition(kind: str, status: bool | None, reason: Reason, message: str = "")
     }
 
 
+def by_type(status: Status) -> dict[str, Condition]:
+    """The conditions of a status."""
+    return {entry["type"]: entry for entry in status.get("conditions") or ()}
+
+
 def with_conditions(old: Status, generation: int, conditions: Iterable[Condition], content: Status) -> Status:
     """The new status. A condition whose status is as before keeps its time.
 
     kstatus reads Reconciling and Stalled as abnormal when True; they are left out when they are not.
     """
-    before = {entry["type"]: entry for entry in old.get("conditions") or ()}
+    before = by_type(old)
     stamped = []
     for entry in conditions:
         if entry["type"] in (RECONCILING, STALLED) and entry["status"] != "True":
@@ -52,7 +57,7 @@ def turned(old: Status, new: Status) -> bool:
 
 
 def _states(status: Status) -> dict[str, tuple[str, str]]:
-    return {entry["type"]: (entry["status"], entry["reason"]) for entry in status.get("conditions") or ()}
+    return {type_: (entry["status"], entry["reason"]) for type_, entry in by_type(status).items()}
 
 
 def changes(old: Status, new: Status) -> Status:

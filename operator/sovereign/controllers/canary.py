@@ -6,7 +6,6 @@ until it knows better.
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import time
@@ -20,7 +19,7 @@ from sovereign.api.conditions import Reason
 from sovereign.cluster.account import Account
 from sovereign.cluster.client import ApiError
 from sovereign.cluster.events import Subject
-from sovereign.cluster.metrics import CANARIES, CANARY_RULES
+from sovereign.cluster.metrics import CANARIES, CANARY_RULES, forget
 from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.context import Context
 from sovereign.controllers.store import POLICY, POOL, Object
@@ -100,8 +99,7 @@ class Canaries:
         """Try a policy no more."""
         if self._policies.pop(policy, None) is not None:
             for outcome in Outcome:
-                with contextlib.suppress(KeyError):
-                    CANARY_RULES.remove(policy, outcome.value)
+                forget(CANARY_RULES, policy, outcome.value)
 
     def _objects(self, policy: str) -> tuple[tuple[str, str, int], ...]:
         caches, children = self._context.caches, self._context.store.children.get(Key(POLICY, "", policy), ())

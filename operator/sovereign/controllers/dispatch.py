@@ -252,9 +252,7 @@ class Dispatcher:
                 self._add_known(Key(POOL, pod.namespace, pod.pool))
 
     def _count(self, violations: Iterable[Violation]) -> None:
-        """Have the policies of these violations count anew: many pods may follow."""
-        for policy in {violation.policy for violation in violations}:
-            self._queue.add_after(Key(POLICY, "", policy), TALLY)
+        tally(self._queue, violations)
 
     def sighting(self, old: Sighting | None, new: Sighting | None) -> None:
         """A kubelet's Event about a static pod was seen, or is gone."""
@@ -301,6 +299,12 @@ class Dispatcher:
     def _add_known(self, key: Key) -> None:
         if key in self._store.objects:
             self._queue.add(key)
+
+
+def tally(queue: Queue, violations: Iterable[Violation]) -> None:
+    """Have the policies of these violations count anew: many pods may follow."""
+    for policy in {violation.policy for violation in violations}:
+        queue.add_after(Key(POLICY, "", policy), TALLY)
 
 
 def _shows(pod: Pod | None) -> tuple[object, ...] | None:

@@ -4,7 +4,7 @@ from typing import Final
 
 from sovereign.api.conditions import ENFORCED, Reason
 from sovereign.cluster.metrics import DRIFT
-from sovereign.cluster.status import Condition, condition
+from sovereign.cluster.status import Condition, by_type, condition
 from sovereign.controllers.canary import Canaries
 from sovereign.controllers.context import Context
 from sovereign.controllers.store import Object
@@ -87,8 +87,7 @@ def _name(manifest: Manifest) -> _Name:
 
 def _recorded(item: Object) -> Condition | None:
     """`Enforced` as it was written last for this generation."""
-    found = (entry for entry in item.status.get("conditions") or () if entry["type"] == ENFORCED)
-    entry = next(found, None)
+    entry = by_type(item.status).get(ENFORCED)
     return entry if entry is not None and entry.get("observedGeneration") == item.owner.generation else None
 
 

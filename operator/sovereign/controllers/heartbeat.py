@@ -6,6 +6,7 @@ from typing import Any
 
 from sovereign import __version__
 from sovereign.api.conditions import ENFORCED
+from sovereign.cluster.status import by_type
 from sovereign.controllers.context import Context
 from sovereign.controllers.store import POLICY, Object
 from sovereign.plan.policy import PolicyPlan
@@ -28,8 +29,7 @@ def _policies(context: Context) -> list[dict[str, Any]]:
 
 
 def _policy(name: str, item: Object, context: Context) -> dict[str, Any]:
-    conditions = {entry["type"]: entry for entry in item.status.get("conditions") or ()}
-    enforced = conditions.get(ENFORCED, {})
+    enforced = by_type(item.status).get(ENFORCED, {})
     return {
         "name": name,
         "uid": item.owner.uid,

@@ -17,7 +17,7 @@ from sovereign.api.schema import Model
 from sovereign.cluster.apply import Caches
 from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import JobState
-from sovereign.cluster.status import Condition, now
+from sovereign.cluster.status import Condition, by_type, now
 from sovereign.controllers import children
 from sovereign.controllers.context import Context, Outcome
 from sovereign.controllers.model_status import Import, conditions_of, invalid, placement_verified
@@ -136,7 +136,7 @@ class ModelController:
 
     async def _write(self, item: Object, conditions: list[Condition], content: dict[str, Any] | None) -> Outcome:
         kept = {name: value for name, value in item.status.items() if name in _KEPT_STATUS}
-        before = {entry["type"]: entry for entry in item.status.get("conditions") or ()}
+        before = by_type(item.status)
         later = await children.write_status(self._context, item, content if content is not None else kept, conditions)
         self._announce(item, before, conditions)
         return later

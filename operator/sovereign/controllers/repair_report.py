@@ -9,8 +9,8 @@ from sovereign.cluster.metrics import REPAIRS
 from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import Pod
 from sovereign.controllers.context import Context
-from sovereign.controllers.dispatch import TALLY
-from sovereign.controllers.store import POLICY, POOL
+from sovereign.controllers.dispatch import TALLY, tally
+from sovereign.controllers.store import POOL
 from sovereign.residency.findings import Step
 from sovereign.residency.verdicts import Remedy, Violation
 
@@ -34,8 +34,7 @@ class RepairReport:
     def recount(self, pod: Pod, violations: Iterable[Violation]) -> None:
         """Have policies and pool look again: many pods may follow."""
         store, queue = self._context.store, self._context.queue
-        for policy in {violation.policy for violation in violations}:
-            queue.add_after(Key(POLICY, "", policy), TALLY)
+        tally(queue, violations)
         if pod.pool and (pool := Key(POOL, pod.namespace, pod.pool)) in store.objects:
             queue.add_after(pool, TALLY)
 

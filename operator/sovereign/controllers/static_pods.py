@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
@@ -14,11 +14,11 @@ from sovereign.cluster.reflector import Reflector
 from sovereign.cluster.resources import EVENTS
 from sovereign.controllers.context import Context
 from sovereign.controllers.dispatch import Dispatcher
+from sovereign.controllers.hourly import HOUR, Hourly
 from sovereign.controllers.store import POLICY, Object
 from sovereign.residency.static_pods import EVENT_FIELDS, Sighting, StaticPod, sighting
 
 logger = logging.getLogger(__name__)
-HOUR: Final = 3600.0
 TOLD_PER_HOUR: Final = 20
 """Static pods that are told one by one of a policy: anybody who may write Events in a namespace can make them up."""
 WATCH_SECONDS: Final = (3600, 5400)
@@ -46,7 +46,7 @@ class StaticPodReport:
         self._clock = clock
         self._seen: defaultdict[str, dict[tuple[str, str], tuple[float, bool]]] = defaultdict(dict)
         """By policy, namespace and name: when last, and whether it was told as started."""
-        self._told: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=TOLD_PER_HOUR))
+        self._hourly = Hourly(TOLD_PER_HOUR, clock)
 
     def look(self, item: Object) -> None:
         """Tell what is new in the namespaces of this policy, and count."""
@@ -61,21 +61,19 @@ class StaticPodReport:
             told_as_started = known is not None and known[1]
             seen[(pod.namespace, pod.name)] = (now, told_as_started or pod.started)
             if known is None or (pod.started and not told_as_started):
-                self._tell(item, pod, now)
+                self._tell(item, pod)
         for key in [key for key, (when, _) in seen.items() if now - when > HOUR]:
             del seen[key]
 
     def forget(self, policy: str) -> None:
         """A policy is gone."""
         self._seen.pop(policy, None)
-        self._told.pop(policy, None)
+        self._hourly.forget(policy)
 
-    def _tell(self, item: Object, pod: StaticPod, now: float) -> None:
-        told = self._told[item.owner.name]
-        if len(told) == TOLD_PER_HOUR and now - told[0] < HOUR:
-            message = f"more than {TOLD_PER_HOUR} static pods within an hour: kubectl get events -A --field-selector {EVENT_FIELDS}"
-        else:
-            told.append(now)
+    def _tell(self, item: Object, pod: StaticPod) -> None:
+        if self._hourly.allows(item.owner.name):
             message = pod.message
             logger.warning("Policy %s: %s: %s", item.owner.name, Reason.STATIC_POD, message)
+        else:
+            message = f"more than {TOLD_PER_HOUR} static pods within an hour: kubectl get events -A --field-selector {EVENT_FIELDS}"
         self._context.tell(item, "Warning", Reason.STATIC_POD, message)

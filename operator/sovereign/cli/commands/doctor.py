@@ -1,20 +1,14 @@
 """``kubectl sovereign doctor``."""
 
-from typing import Annotated
-
 import typer
 
-from sovereign.cli.commands.options import Kubeconfig, Output, OutputOption
+from sovereign.cli.commands.options import Kubeconfig, LeaseName, OperatorNamespace, Output, OutputOption
 
 
 def command(
     kubeconfig: Kubeconfig = "",
-    operator_namespace: Annotated[
-        str, typer.Option(metavar="NAMESPACE", help="Where the operator is installed.")
-    ] = "sovereign-system",
-    lease: Annotated[
-        str, typer.Option(metavar="NAME", help="The operator's Lease; the chart gives it the release's name.")
-    ] = "sovereign-operator",
+    operator_namespace: OperatorNamespace = "sovereign-system",
+    lease: LeaseName = "sovereign-operator",
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Check a cluster, and say what to do.

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sovereign.cli.commands.options import Kubeconfig, Output, OutputOption
+from sovereign.cli.commands.options import Kubeconfig, LeaseName, OperatorNamespace, Output, OutputOption
 
 app = typer.Typer(
     help="Check what the operator has put on record.",
@@ -58,12 +58,8 @@ def verify(
 @app.command()
 def head(
     kubeconfig: Kubeconfig = "",
-    operator_namespace: Annotated[
-        str, typer.Option(metavar="NAMESPACE", help="Where the operator is installed.")
-    ] = "sovereign-system",
-    lease: Annotated[
-        str, typer.Option(metavar="NAME", help="The operator's Lease; the chart gives it the release's name.")
-    ] = "sovereign-operator",
+    operator_namespace: OperatorNamespace = "sovereign-system",
+    lease: LeaseName = "sovereign-operator",
 ) -> None:
     """Print how far the ledger goes now, to be kept where the cluster's administrators cannot change it.
 

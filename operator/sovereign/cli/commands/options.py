@@ -70,3 +70,7 @@ RuntimeImages = Annotated[
 Kubeconfig = Annotated[
     str, typer.Option(metavar="FILE", help="Default: $KUBECONFIG, the pod's service account, ~/.kube/config.")
 ]
+OperatorNamespace = Annotated[str, typer.Option(metavar="NAMESPACE", help="Where the operator is installed.")]
+LeaseName = Annotated[
+    str, typer.Option(metavar="NAME", help="The operator's Lease; the chart gives it the release's name.")
+]
