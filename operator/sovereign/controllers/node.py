@@ -41,7 +41,7 @@ class NodeController:
     def _contradict(self, node: Node) -> None:
         message = contradiction(node)
         found = (node.uid, node.region, node.labels.get(TOPOLOGY_REGION, ""))
-        for name in self._told.keys() - self._context.store.nodes.keys():
+        for name in [name for name in self._told if name not in self._context.store.nodes]:
             del self._told[name]
         if not message:
             self._told.pop(node.name, None)

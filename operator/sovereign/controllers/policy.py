@@ -1,7 +1,7 @@
 """Reconciling a SovereigntyPolicy: admission objects, the approved label on nodes, closed namespaces, status."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sovereign.api.conditions import ENFORCED, READY, STALLED, Reason
@@ -20,7 +20,7 @@ from sovereign.controllers.unlawful import UnlawfulReport
 from sovereign.plan.inventory import Policy
 from sovereign.plan.policy import PolicyPlan, plan_policy
 from sovereign.plan.verdict import Verdict
-from sovereign.residency.findings import Findings
+from sovereign.residency.findings import Findings, Shown
 
 logger = logging.getLogger(__name__)
 _REJECTIONS_SHOWN: Final = 20
@@ -94,10 +94,11 @@ class PolicyController:
         await self._labels.keep(key.name, {*plan.to_label, *plan.to_bind, *plan.to_unlabel})
         conditions = self._conditions(item, plan, failure, self._enforcement.judge(item, policy, plan, failure))
         self._released(item, policy, plan)
-        later = await children.write_status(context, item, self._content(item, plan), conditions)
+        unlawful = context.store.findings.workloads(key.name)
+        later = await children.write_status(context, item, self._content(item, plan, unlawful), conditions)
         self._measure(key.name, plan, conditions)
         self._static_pods.look(item)
-        self._unlawful.look(item)
+        self._unlawful.look(item, unlawful)
         self._record.look(item, plan)
         return children.outcome(failure, later)
 
@@ -108,14 +109,16 @@ class PolicyController:
         """
         if policy.spec.enforcement != "Enforce" or item.status.get("observedGeneration") != item.owner.generation:
             return
+        store = self._context.store
         for name in sorted({*item.status.get("namespaces", ())} - {*plan.namespaces}):
-            if name in self._context.store.living_namespaces():
-                message = (
-                    f"namespace {name} has lost the labels by which this policy governed it, and none of its rules hold there any "
-                    "more; put them back, or remove what runs there"
-                )
-                logger.warning("%s: %s", item.key, message)
-                self._context.tell(item, "Warning", Reason.NAMESPACE_RELEASED, message)
+            if name not in store.namespaces or name in store.terminating:
+                continue
+            message = (
+                f"namespace {name} has lost the labels by which this policy governed it, and none of its rules hold there any "
+                "more; put them back, or remove what runs there"
+            )
+            logger.warning("%s: %s", item.key, message)
+            self._context.tell(item, "Warning", Reason.NAMESPACE_RELEASED, message)
 
     async def _clean_up(self, name: str) -> None:
         """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""
@@ -126,8 +129,7 @@ class PolicyController:
         self._enforcement.forget(name)
         self._record.forget(name)
         for metric in (metrics.APPROVED_NODES, metrics.VIOLATIONS, metrics.ENFORCEMENT, metrics.STATIC_PODS):
-            if (name,) in metric._metrics:  # noqa: SLF001 - the client has no public test for a label
-                metric.remove(name)
+            metrics.forget(metric, name)
 
     async def _invalid(self, item: Object) -> None:
         """Report what cannot be understood; the rules that are in force stay."""
@@ -140,7 +142,7 @@ class PolicyController:
         await children.write_status(self._context, item, kept, conditions)
         self._context.tell(item, "Warning", Reason.INVALID_SPEC, item.problem)
 
-    def _content(self, item: Object, plan: PolicyPlan) -> dict[str, Any]:
+    def _content(self, item: Object, plan: PolicyPlan, unlawful: Sequence[Shown]) -> dict[str, Any]:
         return {
             "jurisdictions": list(plan.jurisdictions),
             "approvedNodes": len(plan.approved),
@@ -151,15 +153,15 @@ class PolicyController:
             ],
             "namespaces": list(plan.namespaces[:_NAMESPACES_SHOWN]),
             "governedNamespaces": len(plan.namespaces),
-            "violations": self._violations(item),
+            "violations": self._violations(item, unlawful),
         }
 
-    def _violations(self, item: Object) -> dict[str, Any]:
+    def _violations(self, item: Object, unlawful: Sequence[Shown]) -> dict[str, Any]:
         findings, name = self._context.store.findings, item.owner.name
         return {
             "current": findings.count(name),
             "total": self._totals.of(name, item.status.get("violations") or {}),
-            "workloads": [shown.to_dict() for shown in findings.workloads(name)[:_WORKLOADS_SHOWN]],
+            "workloads": [shown.to_dict() for shown in unlawful[:_WORKLOADS_SHOWN]],
         }
 
     def _conditions(

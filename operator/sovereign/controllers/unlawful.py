@@ -2,19 +2,19 @@
 
 import logging
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from sovereign.api.conditions import Reason
 from sovereign.cluster import metrics
 from sovereign.controllers.context import Context
+from sovereign.controllers.hourly import Hourly
 from sovereign.controllers.store import Object
 from sovereign.residency.findings import Shown
 from sovereign.residency.volumes import CLAIM, CLASS
 
 logger = logging.getLogger(__name__)
-HOUR: Final = 3600.0
 TOLD_PER_HOUR: Final = 20
 """Objects that are told one by one of a policy: in Audit a tenant can make as many as it likes."""
 
@@ -24,16 +24,15 @@ class UnlawfulReport:
 
     def __init__(self, context: Context, clock: Callable[[], float] = time.monotonic) -> None:
         self._context = context
-        self._clock = clock
         self._known: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
-        self._told: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=TOLD_PER_HOUR))
+        self._hourly = Hourly(TOLD_PER_HOUR, clock)
 
-    def look(self, item: Object) -> None:
-        """Tell what is new, and count."""
+    def look(self, item: Object, unlawful: Iterable[Shown]) -> None:
+        """Tell what is new in what its policy does not admit, and count."""
         policy = item.owner.name
         now: set[tuple[str, ...]] = set()
         counts: defaultdict[str, int] = defaultdict(int)
-        for shown in self._context.store.findings.workloads(policy):
+        for shown in unlawful:
             if shown.workload.kind not in KINDS:
                 continue
             counts[shown.workload.kind] += 1
@@ -48,18 +47,14 @@ class UnlawfulReport:
     def forget(self, policy: str) -> None:
         """A policy is gone."""
         self._known.pop(policy, None)
-        self._told.pop(policy, None)
+        self._hourly.forget(policy)
         for kind in KINDS:
-            if (policy, kind) in metrics.UNLAWFUL_OBJECTS._metrics:  # noqa: SLF001 - the client has no public test for labels
-                metrics.UNLAWFUL_OBJECTS.remove(policy, kind)
+            metrics.forget(metrics.UNLAWFUL_OBJECTS, policy, kind)
 
     def _tell(self, item: Object, reason: Reason, message: str) -> None:
-        told, now = self._told[item.owner.name], self._clock()
         logger.warning("Policy %s: %s: %s", item.owner.name, reason, message)
-        if len(told) == TOLD_PER_HOUR and now - told[0] < HOUR:
+        if not self._hourly.allows(item.owner.name):
             message = f"more than {TOLD_PER_HOUR} such objects within an hour; status.violations and the log have more"
-        else:
-            told.append(now)
         self._context.tell(item, "Warning", reason, message)
 
 
