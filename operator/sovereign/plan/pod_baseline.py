@@ -8,8 +8,8 @@ Source: k8s.io/pod-security-admission/policy.
 from collections.abc import Iterator
 from typing import Final, LiteralString
 
-from sovereign.plan.cel import Cel, code, name, sentence, strings, variable
-from sovereign.plan.rules import Validation
+from sovereign.plan.cel import Cel, code, name, strings, variable
+from sovereign.plan.rules import Validation, each
 
 CAPABILITIES: Final = (
     *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE"),
@@ -116,11 +116,7 @@ def _sysctls(whose: str) -> Validation:
     sysctls = code("object.spec.?securityContext.?sysctls.orValue([])")
     lawful = code("s.name").within(strings(SYSCTLS))
     wrong = "reaches other pods on the host; leave it out of securityContext.sysctls"
-    return Validation(
-        sysctls.every("s", lawful),
-        f"{whose}a sysctl {wrong}",
-        sentence(f"{whose}sysctl ", sysctls.where("s", ~lawful).each("s", code("s.name")).joined(", "), f" {wrong}"),
-    )
+    return each(sysctls, "s", lawful, whose, "a sysctl", wrong, shown=code("s.name"))
 
 
 def _app_armor(whose: str) -> Validation:
@@ -148,12 +144,7 @@ def _seccomp(whose: str) -> Validation:
 
 def _each_container(lawful: Cel, whose: str, wrong: str) -> Validation:
     """A rule about each container, called `c`."""
-    found = _CONTAINERS.where("c", ~lawful).each("c", code("c.name")).joined(", ")
-    return Validation(
-        _CONTAINERS.every("c", lawful),
-        f"{whose}a container {wrong}",
-        sentence(f"{whose}container ", found, f" {wrong}"),
-    )
+    return each(_CONTAINERS, "c", lawful, whose, "a container", wrong, shown=code("c.name"))
 
 
 def _contexts(field: LiteralString) -> Cel:

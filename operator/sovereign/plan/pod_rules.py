@@ -1,6 +1,7 @@
 """What pods of governed namespaces must be, whoever makes them: rules on pods, not on our labels."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from sovereign.plan import canary_requests, images, names
@@ -8,7 +9,7 @@ from sovereign.plan.cel import Cel, any_of, code, name, quote, sentence, strings
 from sovereign.plan.inventory import Policy
 from sovereign.plan.pod_baseline import baseline
 from sovereign.plan.reserved_rules import reserved
-from sovereign.plan.rules import SPEC_CHANGES, Rules, Validation, resources
+from sovereign.plan.rules import SPEC_CHANGES, Rules, Validation, each, resources
 
 _PODS: Final = (
     resources("", "v1", ["CREATE", "UPDATE"], ["pods"]),
@@ -148,15 +149,8 @@ def _weights(whose: str) -> Validation:
     made_by_us = reserved(code("object.metadata.?labels.orValue({})"))
     lawful = ~weights | at_claim | at_mounts
     wrong = "holds weights, which only the operator's import may write; set readOnly: true at its persistentVolumeClaim or at each mount"
-    return Validation(
-        made_by_us | variable("volumes").every("v", lawful),
-        f"{whose}a volume {wrong}",
-        sentence(
-            f"{whose}volume ",
-            variable("volumes").where("v", ~lawful).each("v", code("v.name")).joined(", "),
-            f" {wrong}",
-        ),
-    )
+    rule = each(variable("volumes"), "v", lawful, whose, "a volume", wrong, shown=code("v.name"))
+    return replace(rule, expression=made_by_us | rule.expression)
 
 
 def _image_rules(policy: Policy, whose: str) -> Iterator[Validation]:
@@ -182,9 +176,4 @@ def _image_rules(policy: Policy, whose: str) -> Iterator[Validation]:
 
 
 def _each_image(condition: Cel, whose: str, wrong: str) -> Validation:
-    found = _IMAGES.where("i", ~condition).joined(", ")
-    return Validation(
-        _IMAGES.every("i", condition),
-        f"{whose}an image is {wrong}",
-        sentence(f"{whose}image ", found, f" is {wrong}"),
-    )
+    return each(_IMAGES, "i", condition, whose, "an image", f"is {wrong}")

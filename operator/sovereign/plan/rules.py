@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
 from sovereign.plan.canaries import Trial
-from sovereign.plan.cel import Cel, code, quote, strings
+from sovereign.plan.cel import Cel, code, quote, sentence, strings
 from sovereign.plan.inventory import Settings
 
 SPEC_CHANGES: Final = (
@@ -74,3 +74,26 @@ def by_controllers(*names: LiteralString) -> Cel:
     """
     accounts = (f"system:serviceaccount:kube-system:{name}" for name in names)
     return code("request.userInfo.username").within(strings(["system:kube-controller-manager", *accounts]))
+
+
+def each(
+    items: Cel, variable: LiteralString, lawful: Cel, whose: str, what: str, wrong: str, *, shown: Cel | None = None
+) -> Validation:
+    """A rule about each of ``items``, called ``variable`` in ``lawful``, which names those that break it.
+
+    Args:
+        items: a list.
+        variable: what an item is called.
+        lawful: whether an item is as it must be.
+        whose: how messages begin.
+        what: an item in words, with its article.
+        wrong: what is wrong with one that is not, and what to do.
+        shown: an item's name; the item itself, a string, by default.
+    """
+    found = items.where(variable, ~lawful)
+    names = (found if shown is None else found.each(variable, shown)).joined(", ")
+    return Validation(
+        items.every(variable, lawful),
+        f"{whose}{what} {wrong}",
+        sentence(f"{whose}{what.partition(' ')[2]} ", names, f" {wrong}"),
+    )
