@@ -40,6 +40,21 @@ class Enforcement:
         self.api.request("DELETE", f"/apis/{API_VERSION}/sovereigntypolicies/{self.policy.name}")
 
 
+@dataclass(frozen=True)
+class InForce:
+    """Where a policy is in force; tests add who is there, and what."""
+
+    enforcement: Enforcement
+
+    def refused(self, answer: Answer, *words: str) -> None:
+        """That it was the policy that refused, and what it said."""
+        assert answer.code == 403, answer.body
+        assert answer.body["reason"] == "Forbidden"
+        assert f"policy {self.enforcement.policy.name}: " in answer.message
+        for word in words:
+            assert word in answer.message
+
+
 def label(api: Api, key: str, value: str | None, names: Iterable[str]) -> None:
     """Set or take off a label of nodes as the operator, whom the rules let."""
     operator = api.as_user(Settings().operator_user, "system:masters")

@@ -9,14 +9,13 @@ from typing import Any
 from tests.integration.actors import admin, operator
 from tests.integration.api import Answer, Api
 from tests.integration.conftest import TEST_LABEL, Kubectl, make_namespace, make_tenant
-from tests.integration.enforcement import Enforcement, enforce, make_policy, settings
+from tests.integration.enforcement import InForce, enforce, make_policy, settings
 
 
 @dataclass(frozen=True)
-class Place:
+class Place(InForce):
     """A governed namespace, and who is in it."""
 
-    enforcement: Enforcement
     api: Api
     """Full rights."""
     tenant: Api
@@ -29,13 +28,6 @@ class Place:
     def operator(self) -> Api:
         """The operator."""
         return operator(self.api)
-
-    def refused(self, answer: Answer, *words: str) -> None:
-        """That it was the policy that refused, and what it said."""
-        assert answer.code == 403, answer.body
-        assert f"policy {self.enforcement.policy.name}: " in answer.message
-        for word in words:
-            assert word in answer.message
 
     def accepted(self, answer: Answer) -> None:
         """That nobody refused, and no policy warned."""

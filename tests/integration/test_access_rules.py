@@ -11,7 +11,7 @@ from tests.integration.api import Answer, Api, address
 from tests.integration.conftest import TEST_LABEL, Kubectl, make_namespace, make_tenant
 from tests.integration.enforcement import (
     IMAGE,
-    Enforcement,
+    InForce,
     container,
     enforce,
     eventually,
@@ -36,10 +36,9 @@ _EVERYTHING = {
 
 
 @dataclass(frozen=True)
-class Shut:
+class Shut(InForce):
     """A governed namespace with a pod, and everybody who would like to get into it."""
 
-    enforcement: Enforcement
     namespace: str
     everybody: tuple[Api, ...]
     """A tenant, an administrator of the namespace, one of the cluster, and the operator."""
@@ -49,14 +48,6 @@ class Shut:
     @property
     def tenant(self) -> Api:
         return self.everybody[0]
-
-    def refused(self, answer: Answer, *words: str) -> None:
-        """That it was the policy that refused, and what it said."""
-        assert answer.code == 403, answer.body
-        assert answer.body["reason"] == "Forbidden"
-        assert f"policy {self.enforcement.policy.name}: " in answer.message
-        for word in words:
-            assert word in answer.message
 
 
 def _shut(api: Api, kubectl: Kubectl, name: str, **access: str) -> Shut:

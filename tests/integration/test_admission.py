@@ -19,6 +19,7 @@ from tests.integration.enforcement import (
     IMAGE,
     REGISTRY,
     Enforcement,
+    InForce,
     bind,
     claim,
     container,
@@ -38,19 +39,11 @@ _GRANT = {"cidr": "160.0.0.0/4", "ports": [443]}
 
 
 @dataclass(frozen=True)
-class Governed:
+class Governed(InForce):
     """A namespace with a policy in force, a tenant in it, and a pod `old` that was there before the policy."""
 
-    enforcement: Enforcement
     tenant: Api
     namespace: str
-
-    def refused(self, answer: Answer, *words: str) -> None:
-        """That it was the policy that refused, and what it said."""
-        assert answer.code == 403, answer.body
-        assert f"policy {self.enforcement.policy.name}: " in answer.message
-        for word in words:
-            assert word in answer.message
 
 
 @pytest.fixture(scope="module")

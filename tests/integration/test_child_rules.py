@@ -11,18 +11,25 @@ from sovereign.cluster.resources import CHILDREN
 from sovereign.plan import child_rules
 from sovereign.plan.inventory import Manifest, Owner
 from tests.integration import actors, models
-from tests.integration.api import Answer, Api, address
+from tests.integration.api import Api, address
 from tests.integration.conftest import TEST_LABEL, Kubectl, make_namespace, make_tenant
-from tests.integration.enforcement import Enforcement, container, enforce, eventually, make_policy, pod, settings
+from tests.integration.enforcement import (
+    InForce,
+    container,
+    enforce,
+    eventually,
+    make_policy,
+    pod,
+    settings,
+)
 
 pytestmark = pytest.mark.integration
 
 
 @dataclass(frozen=True)
-class Kept:
+class Kept(InForce):
     """A governed namespace with one child of each kind, and who is there."""
 
-    enforcement: Enforcement
     api: Api
     operator: Api
     everybody: tuple[Api, ...]
@@ -34,14 +41,6 @@ class Kept:
     @property
     def tenant(self) -> Api:
         return self.everybody[0]
-
-    def refused(self, answer: Answer, *words: str) -> None:
-        """That it was the policy that refused, and what it said."""
-        assert answer.code == 403, answer.body
-        assert answer.body["reason"] == "Forbidden"
-        assert f"policy {self.enforcement.policy.name}: " in answer.message
-        for word in words:
-            assert word in answer.message
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.integration.actors import admin, operator
 from tests.integration.api import Answer, Api, address
 from tests.integration.conftest import TEST_LABEL, Kubectl, make_namespace, make_tenant
 from tests.integration.enforcement import (
-    Enforcement,
+    InForce,
     assert_no_type_warnings,
     enforce,
     eventually,
@@ -50,10 +50,9 @@ DNS_PORTS = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
 
 
 @dataclass(frozen=True)
-class Closed:
+class Closed(InForce):
     """A governed namespace that the operator has shut, and who is in it."""
 
-    enforcement: Enforcement
     operator: Api
     tenant: Api
     admin: Api
@@ -63,14 +62,6 @@ class Closed:
     def try_(self, name: str = "example", **spec: Any) -> Answer:
         """What the tenant is told of a NetworkPolicy."""
         return self.tenant.create(network_policy(self.namespace, name, **spec), dry_run=True)
-
-    def refused(self, answer: Answer, *words: str) -> None:
-        """That it was the policy that refused, and what it said."""
-        assert answer.code == 403, answer.body
-        assert answer.body["reason"] == "Forbidden"
-        assert f"policy {self.enforcement.policy.name}: " in answer.message
-        for word in words:
-            assert word in answer.message
 
 
 def _close(api: Api, kubectl: Kubectl, name: str, **spec: Any) -> Closed:

@@ -9,29 +9,21 @@ import pytest
 from sovereign.plan import pod_baseline, pod_rules
 from sovereign.plan.inventory import Manifest
 from tests.integration import actors
-from tests.integration.api import Answer, Api, address
+from tests.integration.api import Api, address
 from tests.integration.conftest import TEST_LABEL, Kubectl, make_namespace, make_tenant
-from tests.integration.enforcement import Enforcement, container, enforce, make_policy, pod, settings
+from tests.integration.enforcement import InForce, container, enforce, make_policy, pod, settings
 
 pytestmark = pytest.mark.integration
 
 
 @dataclass(frozen=True)
-class Governed:
+class Governed(InForce):
     """A governed namespace without a Pod Security level, a tenant in it, and a pod that waits."""
 
-    enforcement: Enforcement
     api: Api
     tenant: Api
     namespace: str
     waiting: str
-
-    def refused(self, answer: Answer, *words: str) -> None:
-        """That it was the policy that refused, and what it said."""
-        assert answer.code == 403, answer.body
-        assert f"policy {self.enforcement.policy.name}: " in answer.message
-        for word in words:
-            assert word in answer.message
 
 
 @pytest.fixture(scope="module")

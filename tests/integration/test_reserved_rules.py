@@ -24,7 +24,7 @@ from tests.integration.enforcement import (
     IMAGE,
     REGISTRY,
     RESERVED,
-    Enforcement,
+    InForce,
     bind,
     container,
     enforce,
@@ -47,10 +47,9 @@ Subject = Callable[[Manifest], Answer]
 
 
 @dataclass(frozen=True)
-class Guarded:
+class Guarded(InForce):
     """A governed namespace in which a pool is served, a pod of somebody else, and who is there."""
 
-    enforcement: Enforcement
     api: Api
     operator: Api
     tenant: Api
@@ -69,14 +68,6 @@ class Guarded:
     def everybody(self) -> tuple[Api, ...]:
         """All who are not the operator; the last is an administrator of the cluster."""
         return (self.tenant, self.admin, self.other, self.api)
-
-    def refused(self, answer: Answer, *words: str) -> None:
-        """That it was the policy that refused, and what it said."""
-        assert answer.code == 403, answer.body
-        assert answer.body["reason"] == "Forbidden"
-        assert f"policy {self.enforcement.policy.name}: " in answer.message
-        for word in words:
-            assert word in answer.message
 
 
 @pytest.fixture(scope="module")
