@@ -5,11 +5,9 @@ the cores from both.
 """
 
 import asyncio
-import http.client
+import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -22,10 +20,10 @@ from bench import proc
 from charts import sync
 from sovereign.cluster.client import Client
 from sovereign.cluster.connection import from_kubeconfig
-from testbed import Cluster, audit, ports, process
-from testbed.helm import Helm
+from testbed import Cluster, audit, process
+from testbed.chaos.operator import OPERATOR, ZERO, Process
+from testbed.chaos.stage import install
 
-ZERO: Final = "0" * 64
 IMAGE: Final = f"registry.example.eu/ai/vllm@sha256:{ZERO}"
 CONCURRENCY: Final = 8
 """Requests at once, of every writer: more are slower on two cores."""
@@ -39,46 +37,6 @@ class NotInTimeError(Exception):
 
 
 @dataclass
-class Program:
-    """A running process with metrics: an operator, ours or another."""
-
-    popen: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self.popen.pid
-
-    def get(self, path: str) -> str:
-        """What one of its endpoints answers; nothing while it does not."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().read().decode()
-        except (OSError, http.client.HTTPException):
-            return ""
-        finally:
-            connection.close()
-
-    def metric(self, name: str) -> float:
-        """The sum of a metric over its labels."""
-        lines = [line for line in self.get("/metrics").splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
-
-    def leads(self) -> bool:
-        """Whether it is the leader."""
-        return self.metric("leader_election_master_status") == 1
-
-    def end(self, number: int = signal.SIGTERM) -> None:
-        """Send a signal and wait for the end."""
-        if self.popen.poll() is None:
-            self.popen.send_signal(number)
-        self.popen.wait(60)
-
-
-@dataclass
 class Ground:
     """One control plane, and what runs against it."""
 
@@ -86,41 +44,28 @@ class Ground:
     kubeconfig: Path
     """Of the operator's service account, with the chart's rights."""
     folder: Path
-    programs: list[Program] = field(default_factory=list)
+    programs: list[Process] = field(default_factory=list)
 
     # --- processes ----------------------------------------------------------------------------------
 
-    def operator(self, **env: str) -> Program:
-        """Start an operator; does not wait."""
-        return self.program([sys.executable, "-m", "sovereign.main", "run"], self.kubeconfig, **env)
-
-    def program(self, argv: Sequence[str | Path], kubeconfig: Path, **env: str) -> Program:
-        """Start a program that reads ``KUBECONFIG`` and serves metrics on ``SOVEREIGN_LISTEN``."""
-        (port,) = ports.choose(1, ())
-        log = self.folder / f"program-{len(self.programs)}.log"
-        environment = {
-            **os.environ,
-            "KUBECONFIG": str(kubeconfig),
-            "SOVEREIGN_NAMESPACE": sync.NAMESPACE,
-            "SOVEREIGN_POD_NAME": f"bench-{len(self.programs)}",
-            "SOVEREIGN_IMPORTER_IMAGE": f"registry.example.eu/ai/sovereign-operator@sha256:{ZERO}",
-            "SOVEREIGN_LISTEN": f"127.0.0.1:{port}",
-            **env,
-        }
-        with log.open("wb") as output:
-            popen = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=output)
-        program = Program(popen, port, log)
+    def program(self, module: Sequence[str] = OPERATOR, **env: str) -> Process:
+        """Start the operator, or another Python program in its place; does not wait. Canaries are left out: they are counted apart."""
+        identity = f"operator-{len(self.programs)}"
+        log = self.folder / f"{identity}.log"
+        program = Process.start(
+            self.kubeconfig, identity, log, module=module, SOVEREIGN_CANARY_SERVICE_ACCOUNT="", **env
+        )
         self.programs.append(program)
         return program
 
-    def leading(self, **env: str) -> Program:
+    def leading(self, **env: str) -> Process:
         """An operator that leads and has nothing left to do."""
-        program = self.operator(**env)
-        wait("the operator to lead", program.leads)
+        program = self.program(**env)
+        wait("the operator to lead", lambda: program.leads)
         self.settle(program)
         return program
 
-    def settle(self, program: Program, quiet: float = 1.0) -> None:
+    def settle(self, program: Process, quiet: float = 1.0) -> None:
         """Wait until an operator has had nothing to do for ``quiet`` seconds."""
         since = time.monotonic()
         last = -1.0
@@ -141,6 +86,18 @@ class Ground:
         if running is None:
             raise NotInTimeError(f"{service} does not run")
         return running.pid
+
+    def grant_everything(self) -> None:
+        """Let the operator's account do anything: kopf by itself annotates users' objects, and scans for kinds."""
+        group = "rbac.authorization.k8s.io"
+        binding = {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "bench"},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "namespace": sync.NAMESPACE, "name": sync.RELEASE}],
+        }
+        self.cluster.kubectl("apply", "-f", "-", input=json.dumps(binding))
 
     @contextmanager
     def stopped(self, *services: str) -> Iterator[None]:
@@ -188,17 +145,13 @@ def ground(name: str, **options: Any) -> Iterator[Ground]:
     cluster = Cluster.up(f"{name}-{os.getpid()}", provider="binaries", **options)
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            values = sync.CHART / "ci" / "digest-values.yaml"
-            helm = Helm(Path(folder), cluster.kubeconfig)
-            place = [f"--namespace={sync.NAMESPACE}", "--create-namespace", "--wait"]
-            helm("install", sync.RELEASE, sync.CHART, *place, "--values", values, "--set=replicas=0")
-            kubeconfig = cluster.service_account_kubeconfig(sync.NAMESPACE, sync.RELEASE)
+            kubeconfig = install(cluster, Path(folder))
             made = Ground(cluster, kubeconfig, Path(folder))
             try:
                 yield made
             finally:
                 for program in made.programs:
-                    program.end(signal.SIGKILL)
+                    program.stop(signal.SIGKILL)
     finally:
         cluster.down()
 
@@ -232,8 +185,8 @@ class Usage:
 
     def __init__(self, **pids: int) -> None:
         self._pids = pids
-        self._before = {name: proc.fine_cpu(pid) for name, pid in pids.items()}
+        self._before = {name: proc.cpu(pid) for name, pid in pids.items()}
 
     def so_far(self) -> dict[str, float]:
         """Seconds by name."""
-        return {name: proc.fine_cpu(pid) - self._before[name] for name, pid in self._pids.items()}
+        return {name: proc.cpu(pid) - self._before[name] for name, pid in self._pids.items()}

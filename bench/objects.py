@@ -2,10 +2,9 @@
 
 from typing import Any, Final
 
-from bench.ground import IMAGE, ZERO, Manifest
-from sovereign.cluster.client import Client
-from sovereign.cluster.resources import BY_KIND
+from bench.ground import IMAGE, Manifest
 from testbed import objects
+from testbed.chaos.operator import ZERO
 
 API: Final = "sovereignai.io/v1alpha1"
 CHILDREN: Final = ("Deployment", "Service", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget")
@@ -25,28 +24,6 @@ def policy(name: str = "bench", **spec: Any) -> Manifest:
         "images": {"registries": ["registry.example.eu/ai"]},
     }
     return {"apiVersion": API, "kind": "SovereigntyPolicy", "metadata": {"name": name}, "spec": full | spec}
-
-
-def claim(place: str) -> tuple[Manifest, Manifest]:
-    """A volume that every node can mount, and its claim `weights`."""
-    size = {"storage": "1Gi"}
-    reference = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": "weights", "namespace": place}
-    volume = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": f"shared-{place}"},
-        "spec": {
-            "capacity": size,
-            "accessModes": ["ReadWriteMany"],
-            "storageClassName": "shared",
-            "persistentVolumeReclaimPolicy": "Retain",
-            "claimRef": reference,
-            "nfs": {"server": "192.0.2.10", "path": f"/{place}"},
-        },
-    }
-    spec = {"storageClassName": "shared", "accessModes": ["ReadWriteMany"], "resources": {"requests": size}}
-    metadata = {"name": "weights", "namespace": place}
-    return volume, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
 
 
 def model(place: str, name: str) -> Manifest:
@@ -73,15 +50,6 @@ def node(name: str, jurisdiction: str = "FR") -> Manifest:
     labels[f"{objects.OWNED_LABEL}"] = "bench"
     status = {"allocatable": {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": "8"}}
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "status": status}
-
-
-async def create(client: Client, manifest: Manifest) -> Manifest:
-    """Create an object."""
-    resource = BY_KIND.get(manifest["kind"])
-    path = (
-        resource.path(manifest["metadata"].get("namespace", "")) if resource else f"/api/v1/{manifest['kind'].lower()}s"
-    )
-    return await client.create(path, manifest)
 
 
 def _ours(kind: str, place: str, name: str, spec: Manifest) -> Manifest:

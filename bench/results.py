@@ -1,7 +1,6 @@
 """What a run found, as JSON: the machine, the versions, the commit, and one result for each metric."""
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import orjson
@@ -36,8 +35,6 @@ class Run(msgspec.Struct, frozen=True):
     machine: dict[str, str]
     versions: dict[str, str]
     results: tuple[Result, ...]
-    series: dict[str, Any] = {}
-    """Curves to plot, by name: ``{"x": [...], "y": [...], "xlabel": ..., "ylabel": ...}``."""
 
 
 def save(run: Run, path: Path) -> None:

@@ -95,3 +95,33 @@ def volume(name: str, labels: dict[str, str], region: str, storage_class: str, s
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}},
         },
     }
+
+
+def shared_claim(namespace: str) -> tuple[Object, Object]:
+    """A volume that nothing ties to a node, and the claim `weights` that holds it."""
+    size = {"storage": "1Gi"}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"shared-{namespace}"},
+        "spec": {
+            "capacity": size,
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": "shared",
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "name": "weights",
+                "namespace": namespace,
+            },
+            "nfs": {"server": "192.0.2.10", "path": f"/{namespace}"},
+        },
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "weights", "namespace": namespace},
+        "spec": {"storageClassName": "shared", "accessModes": ["ReadWriteMany"], "resources": {"requests": size}},
+    }
+    return volume, claim

@@ -1,18 +1,18 @@
 """The requests that a pool and its model cost, without an operator: the same bodies, from the same core."""
 
-from collections.abc import Callable
-from copy import deepcopy
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
 
 from bench import objects
-from bench.ground import ZERO, Manifest
+from bench.ground import Manifest
 from sovereign.api.kinds import MODEL, POLICY, POOL
 from sovereign.api.model import Artifact
 from sovereign.plan.builtin import builtin
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import InferencePool, Node, Owner, Policy, Settings, SovereignModel
 from sovereign.plan.pool import PoolPlan, plan_pool
+from testbed.chaos.operator import ZERO
 
 _NAME: Final = "bench-pool-name"
 _UID: Final = "bench-pool-uid"
@@ -20,7 +20,7 @@ _UID: Final = "bench-pool-uid"
 
 def children(place: str, name: str, uid: str) -> list[Manifest]:
     """What the operator would apply for the pool ``name``, in its order."""
-    return [_named(child, name, uid) for child in _templates(place)]
+    return [_renamed(child, {_NAME: name, _UID: uid}) for child in _templates(place)]
 
 
 @cache
@@ -46,28 +46,20 @@ def planner(place: str) -> Callable[[], PoolPlan]:
     return lambda: plan_pool(pool, model, runtime, governance, [node], settings)
 
 
-def _named(value: Any, name: str, uid: str) -> Any:
-    if isinstance(value, str):
-        return value.replace(_NAME, name).replace(_UID, uid)
-    if isinstance(value, dict):
-        return {_named(key, name, uid): _named(one, name, uid) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_named(one, name, uid) for one in value]
-    return value
-
-
 def status(example: Manifest, name: str) -> Manifest:
     """The status patch that the operator writes, from what it wrote for another object."""
-    old = example["metadata"]["name"]
-    content = _named_as(deepcopy(example["status"]), old, name)
-    return {"status": content}
+    return {"status": _renamed(example["status"], {example["metadata"]["name"]: name})}
 
 
-def _named_as(value: Any, old: str, new: str) -> Any:
-    if isinstance(value, str):
-        return value.replace(old, new)
-    if isinstance(value, dict):
-        return {key: _named_as(one, old, new) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_named_as(one, old, new) for one in value]
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """A copy of ``value`` with each of ``names`` replaced wherever it stands."""
+    match value:
+        case str():
+            for old, new in names.items():
+                value = value.replace(old, new)
+            return value
+        case dict():
+            return {_renamed(key, names): _renamed(one, names) for key, one in value.items()}
+        case list():
+            return [_renamed(one, names) for one in value]
     return value

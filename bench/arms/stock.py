@@ -6,6 +6,7 @@ what such operators use. ``python -m bench.arms.stock``.
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sovereign.cluster.connection import from_kubeconfig
 from sovereign.cluster.resources import BY_KIND
 
 GROUP, VERSION = "sovereignai.io", "v1alpha1"
+READY = "the stock operator is ready"
 _READY = {
     "type": "Ready",
     "status": "True",
@@ -58,9 +60,17 @@ async def gone(**_: Any) -> None:
     """Owner references do the rest."""
 
 
+async def _run() -> None:
+    ready = asyncio.Event()
+    operator = asyncio.create_task(kopf.operator(standalone=True, clusterwide=True, ready_flag=ready))
+    await ready.wait()
+    print(READY, file=sys.stderr, flush=True)
+    await operator
+
+
 def main() -> None:
     """Run until a signal."""
-    asyncio.run(kopf.operator(standalone=True, clusterwide=True))
+    asyncio.run(_run())
 
 
 if __name__ == "__main__":

@@ -17,12 +17,15 @@ import orjson
 
 from bench import objects
 from bench.arms import bodies
-from bench.ground import CONCURRENCY, Ground, Manifest, Program, Usage, many, wait
+from bench.arms.stock import READY
+from bench.ground import CONCURRENCY, Ground, Manifest, Usage, many, wait
 from bench.results import Result
 from bench.stats import Pair, paired, result
 from sovereign.api.meta import FIELD_MANAGER
 from sovereign.cluster.client import APPLY, MERGE, Client
 from sovereign.cluster.resources import BY_KIND
+from testbed.chaos.operator import Process
+from testbed.objects import shared_claim
 
 MODELS: Final = BY_KIND["SovereignModel"]
 POOLS: Final = BY_KIND["InferencePool"]
@@ -48,7 +51,7 @@ class Storm:
         program = self.ground.leading()
         self.ground.run(lambda client: _load(client, place, 1, None))
         wait("the first pool", lambda: self._example(place))
-        program.end()
+        program.stop()
 
     def _example(self, place: str) -> bool:
         async def read(client: Client) -> tuple[Manifest, Manifest]:
@@ -64,7 +67,7 @@ class Storm:
 
         async def make(client: Client) -> None:
             await client.create("/api/v1/namespaces", objects.namespace(place))
-            for one in objects.claim(place):
+            for one in shared_claim(place):
                 where = "/api/v1/persistentvolumes" if one["kind"] == "PersistentVolume" else None
                 await client.create(where or f"/api/v1/namespaces/{place}/persistentvolumeclaims", one)
 
@@ -120,7 +123,7 @@ class Storm:
         program = self.ground.leading()
         try:
             usage = Usage(
-                operator=program.pid, apiserver=self.ground.pid("kube-apiserver"), etcd=self.ground.pid("etcd")
+                operator=program.popen.pid, apiserver=self.ground.pid("kube-apiserver"), etcd=self.ground.pid("etcd")
             )
             since = self.ground.position()
             with self.ground.stopped(*_QUIET):
@@ -131,19 +134,19 @@ class Storm:
                 (one.verb, one.resource) for one in self.ground.requests(since, "sovereign-operator") if one.writes
             )
         finally:
-            program.end()
+            program.stop()
         return seconds
 
     def stock(self) -> float:
         """Seconds of a stock kopf operator."""
         place = self._place()
-        program = self.ground.program([sys.executable, "-m", "bench.arms.stock"], self.ground.kubeconfig)
+        program = self.ground.program(["bench.arms.stock"])
         try:
-            wait("the stock operator", lambda: _watches(program))
+            wait("the stock operator", lambda: _started(program))
             with self.ground.stopped(*_QUIET):
                 return self._timed(place, self.size)
         finally:
-            program.end()
+            program.stop()
 
     def _timed(self, place: str, size: int) -> float:
         """Seconds from the first creation until every pool has a status that says it is ready."""
@@ -183,13 +186,10 @@ def _ready(pool: Manifest) -> bool:
     return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in status.get("conditions") or ())
 
 
-def _watches(program: Program) -> bool:
-    time.sleep(0.2)
-    if program.popen.poll() is not None:
+def _started(program: Process) -> bool:
+    if not program.runs:
         raise RuntimeError(program.log.read_text()[-2000:])
-    return (
-        "watch" in program.log.read_text().lower() or "Initial authentication has finished" in program.log.read_text()
-    )
+    return READY in program.log.read_text()
 
 
 def run(ground: Ground, size: int, pairs: int) -> Iterator[Result]:
@@ -205,6 +205,7 @@ def run(ground: Ground, size: int, pairs: int) -> Iterator[Result]:
     yield result("storm.cpu_over_apiserver", shares, "%", size)
     turns = len(storm.cpu)
     yield result("requests.create", [sum(storm.requests.values()) / turns / size], "requests", size)
+    ground.grant_everything()
     stock, discarded = paired(lambda: Pair(storm.bare(), storm.stock(), storm.bare()), pairs, 2 * pairs)
     mine = [pair.bare / pair.arm for pair in stock]
     over = [one / (sum(mine) / len(mine)) for one in ratios] if mine else []

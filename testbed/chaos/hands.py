@@ -14,6 +14,7 @@ from sovereign.cluster.client import APPLY, ApiError, Client
 from sovereign.cluster.resources import BY_KIND, NAMESPACES, NODES, PODS
 from testbed import inventory, objects, paths
 from testbed.chaos.workload import RUNTIME, Operation
+from testbed.objects import shared_claim
 
 Manifest = dict[str, Any]
 _USER: Final = {"fieldManager": "chaos", "force": "true"}
@@ -21,7 +22,6 @@ _RETRY: Final = 0.3
 _UNREACHABLE: Final = (aiohttp.ClientError, OSError, TimeoutError)
 _TRANSIENT: Final = (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
 _REFUSED: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
-_CLAIM = {"storageClassName": "shared", "accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
 
 
 async def persist(work: Callable[[], Awaitable[None]]) -> None:
@@ -97,29 +97,8 @@ class Hands:
 
     async def claim(self, namespace: str) -> None:
         """A claim `weights` and its volume, which nothing ties to a node."""
-        reference = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": "weights", "namespace": namespace}
-        volume = {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": f"shared-{namespace}"},
-            "spec": {
-                "capacity": {"storage": "1Gi"},
-                "accessModes": ["ReadWriteMany"],
-                "storageClassName": "shared",
-                "persistentVolumeReclaimPolicy": "Retain",
-                "claimRef": reference,
-                "nfs": {"server": "192.0.2.10", "path": f"/{namespace}"},
-            },
-        }
-        await self._client.patch(f"/api/v1/persistentvolumes/shared-{namespace}", volume, kind=APPLY, params=_USER)
-        await self.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "metadata": {"name": "weights", "namespace": namespace},
-                "spec": _CLAIM,
-            }
-        )
+        for manifest in shared_claim(namespace):
+            await self.apply(manifest)
 
     async def facts(self, node: str, jurisdiction: str | None, region: str | None) -> None:
         """Vouch for where a node is, or for it no more."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from testbed import ports
 ZERO = "0" * 64
 CANARY = f"{sync.RELEASE}-canary"
 """The service account of the chart that canaries are sent as."""
+OPERATOR = ("sovereign.main", "run")
 IMPORTER = f"registry.example.eu/ai/sovereign-operator@sha256:{ZERO}"
 
 
@@ -29,8 +31,13 @@ class Process:
     """Its evidence ledger."""
 
     @classmethod
-    def start(cls, kubeconfig: Path, identity: str, log: Path, **env: str) -> "Process":
-        """Start one with the chart's namespace; does not wait. Its output is added to `log`."""
+    def start(
+        cls, kubeconfig: Path, identity: str, log: Path, *, module: Sequence[str] = OPERATOR, **env: str
+    ) -> "Process":
+        """Start one with the chart's namespace; does not wait. Its output is added to `log`.
+
+        ``module`` is another Python program that reads the same environment, with its arguments.
+        """
         (port,) = ports.choose(1, ())
         environment = {
             **os.environ,
@@ -45,9 +52,7 @@ class Process:
         }
         evidence = log.with_name(log.name.replace("operator", "evidence"))
         with log.open("ab") as errors, evidence.open("ab") as output:
-            popen = subprocess.Popen(
-                [sys.executable, "-m", "sovereign.main", "run"], env=environment, stderr=errors, stdout=output
-            )
+            popen = subprocess.Popen([sys.executable, "-m", *module], env=environment, stderr=errors, stdout=output)
         return cls(popen, port, log, evidence)
 
     @property

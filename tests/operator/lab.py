@@ -14,6 +14,7 @@ from charts import sync
 from testbed import Cluster, audit
 from testbed.chaos.operator import CANARY, ZERO, Process
 from testbed.errors import TestbedError
+from testbed.objects import shared_claim
 
 FACTS = "sovereignai.node-restriction.kubernetes.io"
 IMAGE = f"registry.example.eu/ai/vllm@sha256:{ZERO}"
@@ -225,36 +226,6 @@ def custom(kind: str, name: str, namespace: str, spec: Manifest) -> Manifest:
     """One of our objects."""
     metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
     return {"apiVersion": "sovereignai.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
-
-
-def shared_claim(namespace: str) -> tuple[Manifest, Manifest]:
-    """A claim and its volume, which nothing ties to a node."""
-    size = {"storage": "1Gi"}
-    volume = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": f"shared-{namespace}"},
-        "spec": {
-            "capacity": size,
-            "accessModes": ["ReadWriteMany"],
-            "storageClassName": "shared",
-            "persistentVolumeReclaimPolicy": "Retain",
-            "claimRef": {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "name": "weights",
-                "namespace": namespace,
-            },
-            "nfs": {"server": "192.0.2.10", "path": f"/{namespace}"},
-        },
-    }
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "weights", "namespace": namespace},
-        "spec": {"storageClassName": "shared", "accessModes": ["ReadWriteMany"], "resources": {"requests": size}},
-    }
-    return volume, claim
 
 
 def model_spec() -> Manifest:

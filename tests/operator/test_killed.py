@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from testbed.chaos.proxy import Proxy, Treatment, writes
-from tests.operator.lab import Lab, Manifest, Process, custom, model_spec, pool_spec, shared_claim, wait_for
+from testbed.objects import shared_claim
+from tests.operator.lab import Lab, Manifest, Process, custom, model_spec, pool_spec, wait_for
 
 TIER = "killed"
 KINDS = "sovpool,smodel,deployment,service,serviceaccount,networkpolicy,pdb,hpa,job"

@@ -72,4 +72,6 @@ MUTATING: Final = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
 
 OURS: Final = tuple(Resource(f"{GROUP}/{VERSION}", kind.kind, kind.plural, kind.namespaced) for kind in KINDS)
 
-BY_KIND: Final = {resource.kind: resource for resource in (NODES, NAMESPACES, PODS, EVENTS, LEASES, *CHILDREN, *OURS)}
+BY_KIND: Final = {
+    resource.kind: resource for resource in (NODES, NAMESPACES, PODS, VOLUMES, EVENTS, LEASES, *CHILDREN, *OURS)
+}
