@@ -84,10 +84,10 @@ chart: crds ## Bring the chart and manifests/install.yaml up to date
 	$(BIN)/python -m charts.sync
 
 lock: $(STAMP) ## Resolve the locked dependencies anew
-	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/dev.lock
-	$(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/run.lock
-	$(BIN)/uv pip compile pyproject.toml --group dev --resolution lowest-direct --generate-hashes --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/lowest.lock
-	echo 'hatchling>=1.27' | $(BIN)/uv pip compile - --generate-hashes --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements/build.lock
+	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 --no-strip-extras --no-annotate --no-header --upgrade -o requirements/dev.lock
+	$(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-strip-extras --no-annotate --no-header --upgrade -o requirements/run.lock
+	$(BIN)/uv pip compile pyproject.toml --group dev --resolution lowest-direct --generate-hashes --python-version 3.11 --no-strip-extras --no-annotate --no-header --upgrade -o requirements/lowest.lock
+	echo 'hatchling>=1.27' | $(BIN)/uv pip compile - --generate-hashes --universal --python-version 3.11 --no-strip-extras --no-annotate --no-header --upgrade -o requirements/build.lock
 
 cluster-up: $(STAMP) ## Start a control plane with fake GPU nodes (NAME=...)
 	$(BIN)/python -m testbed up --name $(NAME) $(ARGS)
