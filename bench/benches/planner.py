@@ -14,15 +14,16 @@ from bench import objects
 from bench.arms import bodies
 from bench.results import Result
 from bench.stats import result
+from bench.suite import Work
 
 _ROUNDS: Final = 7
 _CALLS: Final = 300
 
 
-def run(size: int) -> Iterator[Result]:
+def run(work: Work) -> Iterator[Result]:
     """``plan`` of one pool, in microseconds; of ``size`` pools on as many nodes from files, in seconds."""
     yield result("planner.pool", [1e6 * one for one in _one_pool()], "us", 1)
-    yield result("planner.files", list(_files(size)), "s", size)
+    yield result("planner.files", list(_files(work.size)), "s", work.size)
 
 
 def _one_pool() -> Iterator[float]:

@@ -21,6 +21,7 @@ from bench.arms.stock import READY
 from bench.ground import CONCURRENCY, Ground, Manifest, Usage, many, wait
 from bench.results import Result
 from bench.stats import Pair, paired, result
+from bench.suite import Work
 from sovereign.api.meta import FIELD_MANAGER
 from sovereign.cluster.client import APPLY, MERGE, Client
 from sovereign.cluster.resources import BY_KIND
@@ -192,8 +193,9 @@ def _started(program: Process) -> bool:
     return READY in program.log.read_text()
 
 
-def run(ground: Ground, size: int, pairs: int) -> Iterator[Result]:
-    """The storm at ``size``."""
+def run(ground: Ground, work: Work) -> Iterator[Result]:
+    """The storm of so many models."""
+    size, pairs = work.size, work.turns
     storm = Storm(ground, size)
     storm.prepare()
     ours, discarded = paired(lambda: Pair(storm.bare(), storm.ours(), storm.bare()), pairs, 2 * pairs)
