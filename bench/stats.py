@@ -1,13 +1,12 @@
 """Medians, quartiles, and ratios of what was measured side by side."""
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from statistics import median, quantiles
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from bench.results import Result
-
-TOLERANCE: Final = 0.15
-"""How much the bare writer before and after a pair may differ, as a share of the slower, for the pair to count."""
+from bench.suite import TOLERANCE
 
 
 class Pair(NamedTuple):
@@ -20,7 +19,12 @@ class Pair(NamedTuple):
     @property
     def steady(self) -> bool:
         """Whether the machine was the same before and after."""
-        return abs(self.before - self.after) <= TOLERANCE * max(self.before, self.after)
+        return self.apart <= TOLERANCE
+
+    @property
+    def apart(self) -> float:
+        """How much the bare writer before and after differ, as a share of the slower."""
+        return abs(self.before - self.after) / max(self.before, self.after)
 
     @property
     def bare(self) -> float:
@@ -28,13 +32,13 @@ class Pair(NamedTuple):
         return (self.before + self.after) / 2
 
 
-def paired(turn: Callable[[], Pair], wanted: int, most: int) -> tuple[list[Pair], int]:
-    """Steady pairs, until there are ``wanted`` or ``most`` were tried; and how many were thrown away."""
+def paired(turn: Callable[[], Pair], wanted: int, most: int, tolerance: float = TOLERANCE) -> tuple[list[Pair], int]:
+    """Pairs within the tolerance, until there are ``wanted`` or ``most`` were tried; and how many were thrown away."""
     kept: list[Pair] = []
     discarded = 0
     while len(kept) < wanted and len(kept) + discarded < most:
         pair = turn()
-        if pair.steady:
+        if pair.apart <= tolerance:
             kept.append(pair)
         else:
             discarded += 1
@@ -42,25 +46,43 @@ def paired(turn: Callable[[], Pair], wanted: int, most: int) -> tuple[list[Pair]
 
 
 def result(
-    metric: str, samples: Sequence[float], unit: str, size: int, *, discarded: int = 0, note: str = ""
+    metric: str,
+    samples: Sequence[float],
+    unit: str,
+    size: int,
+    *,
+    discarded: int = 0,
+    note: str = "",
+    points: Sequence[float] = (),
+    series: Sequence[tuple[float, float]] = (),
 ) -> Result:
-    """A result from its samples.
+    """A result from its samples. ``points`` are what a sample is made of, where it is itself a percentile of many.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none, or they are no numbers.
     """
     if not samples:
         raise ValueError(
             f"{metric}: no sample is left; {discarded} were thrown away because the machine was not steady"
         )
+    if not all(isfinite(one) for one in samples):
+        raise ValueError(f"{metric}: {samples} are not all numbers")
     low, high = _quartiles(samples)
-    return Result(metric, median(samples), unit, size, low, high, len(samples), discarded, note)
+    kept = _few(points or samples)
+    return Result(metric, median(samples), unit, size, low, high, len(samples), discarded, note, kept, tuple(series))
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
     """The value below which ``share`` of the samples lie (nearest rank)."""
     ranked = sorted(samples)
     return ranked[min(len(ranked) - 1, max(0, round(share * len(ranked)) - 1))]
+
+
+def _few(points: Sequence[float]) -> tuple[float, ...]:
+    """All of them in their order, or the percentiles from 0 to 100 where there are more than that."""
+    if len(points) <= 101:
+        return tuple(points)
+    return tuple(percentile(points, share / 100) for share in range(101))
 
 
 def _quartiles(samples: Sequence[float]) -> tuple[float, float]:

@@ -1,13 +1,17 @@
 """The benches there are: a module each, run at a size, on a control plane of their own or on one that all share."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from bench.ground import Ground
     from bench.results import Result
+
+TOLERANCE: Final = 0.15
+"""How much the bare writer before and after a turn may differ, as a share of the slower, for the turn to count."""
+_LARGE: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class Work:
     """Models, nodes or whatever the bench counts."""
     turns: int
     """Steady turns wanted of each arm."""
+    tolerance: float = TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,19 @@ class Bench:
     name: str
     what: str
     needs_ground: bool = True
+    sizes: tuple[int, ...] = (1000,)
+    """The sizes at which it is run where none is asked for."""
+    few: int | None = None
+    """Turns at most at 10,000 and beyond, where one takes long."""
+    counts: str = "models"
+    """What a size counts."""
+
+    def work(self, base: Work, sizes: Sequence[int] = ()) -> list[Work]:
+        """What is to be done: ``base`` at each of ``sizes``, or at its own."""
+        return [replace(base, size=size, turns=self._turns(size, base.turns)) for size in sizes or self.sizes]
+
+    def _turns(self, size: int, wanted: int) -> int:
+        return wanted if self.few is None or size < _LARGE else min(wanted, self.few)
 
     def run(self, ground: "Ground | None", work: Work) -> "Iterator[Result]":
         """Measure; ``ground`` is left as it was found, or so that other benches do not notice."""
@@ -36,8 +54,13 @@ class Bench:
 
 
 BENCHES: Final = (
-    Bench("planner", "planning one pool, and a cluster from files", needs_ground=False),
-    Bench("storm", "many models with pools at once, against the bare writer and a stock kopf operator"),
+    Bench("planner", "planning one pool, and a cluster from files", needs_ground=False, counts="pools"),
+    Bench(
+        "storm",
+        "many models with pools at once, against the bare writer and a stock kopf operator",
+        sizes=(1000, 10_000),
+        few=1,
+    ),
 )
 
 

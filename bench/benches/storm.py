@@ -198,7 +198,7 @@ def run(ground: Ground, work: Work) -> Iterator[Result]:
     size, pairs = work.size, work.turns
     storm = Storm(ground, size)
     storm.prepare()
-    ours, discarded = paired(lambda: Pair(storm.bare(), storm.ours(), storm.bare()), pairs, 2 * pairs)
+    ours, discarded = paired(lambda: Pair(storm.bare(), storm.ours(), storm.bare()), pairs, 2 * pairs, work.tolerance)
     ratios = [pair.bare / pair.arm for pair in ours]
     yield result("storm.over_bare", ratios, "ratio", size, discarded=discarded)
     yield result("storm.objects_per_second", [_WRITES * size / pair.arm for pair in ours], "1/s", size)
@@ -208,7 +208,7 @@ def run(ground: Ground, work: Work) -> Iterator[Result]:
     turns = len(storm.cpu)
     yield result("requests.create", [sum(storm.requests.values()) / turns / size], "requests", size)
     ground.grant_everything()
-    stock, discarded = paired(lambda: Pair(storm.bare(), storm.stock(), storm.bare()), pairs, 2 * pairs)
+    stock, discarded = paired(lambda: Pair(storm.bare(), storm.stock(), storm.bare()), pairs, 2 * pairs, work.tolerance)
     mine = [pair.bare / pair.arm for pair in stock]
     over = [one / (sum(mine) / len(mine)) for one in ratios] if mine else []
     yield result("storm.over_stock", over, "ratio", size, discarded=discarded)
