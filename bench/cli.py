@@ -1,78 +1,115 @@
-"""``python -m bench``: run benches, and write what they found."""
+"""``python -m bench``: run benches, write what they found, and hold it against the goals."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime
+import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from bench import suite
 
 if TYPE_CHECKING:
-    from bench.ground import Ground
-    from bench.results import Result
+    from bench.results import Run
 
-app = typer.Typer(help="How fast the operator is.", no_args_is_help=True, pretty_exceptions_enable=False)
+RESULTS = Path("build/bench/results.json")
+_NAMES = ", ".join(one.name for one in suite.BENCHES)
+app = typer.Typer(
+    help="How fast the operator is: ratios within one run, because machines differ and share their cores.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
-@app.callback()
-def main() -> None:
-    """The benchmark suite: ratios within one run, because machines differ and share their cores."""
+def _example(*commands: str) -> str:
+    return "Examples:\n\n" + "\n\n".join(f"  $ python -m bench {command}" for command in commands)
 
 
-@app.command()
+@app.command(
+    epilog=_example(
+        "run", "run --only storm --size 1000 --pairs 5", "run --shared --size 20 --pairs 1 --out build/bench/smoke.json"
+    )
+)
 def run(
-    out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("build/bench/results.json"),
-    size: Annotated[list[int] | None, typer.Option(help="Models; may be repeated. Default: 100.")] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Only this bench of {', '.join(one.name for one in suite.BENCHES)}; may be repeated."),
+    out: Annotated[Path, typer.Option(help="Where the results go; written anew after each bench.")] = RESULTS,
+    size: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1, help="Models, nodes or whatever a bench counts; may be repeated. Default: each bench's own."
+        ),
     ] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Steady turns wanted of each arm.")] = 5,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="BENCH", help=f"Only this one of {_NAMES}; may be repeated.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Turns wanted of each arm.")] = 5,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="How much the bare writer may differ before and after a turn that counts, as a share.",
+        ),
+    ] = suite.TOLERANCE,
     shared: Annotated[bool, typer.Option(help="One control plane for all benches: sooner, and less steady.")] = False,
 ) -> None:
-    """Run benches and write what they found."""
-    from bench import machine
-    from bench.results import Run, save
+    """Run benches and write what they found; a bench that fails is told, the others run, and the exit status is 1."""
+    from bench.recorder import Recorder
+    from bench.runner import Runner
 
     try:
         benches = suite.chosen(only or [])
     except KeyError as error:
-        raise typer.BadParameter(f"there is no bench {error}; choose among {_names()}") from None
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    results = []
-    for found in _results(benches, size or [100], pairs, shared):
-        spread = f"[{found.low:.3f}, {found.high:.3f}]"
-        counts = f"{found.samples} samples, {found.discarded} thrown away"
-        typer.echo(f"{found.metric:28} {found.size:6} {found.value:10.3f} {found.unit:9} {spread} {counts}")
-        results.append(found)
-    description = machine.describe()
-    save(Run(machine.commit(), started, machine.command(), description, machine.versions(), tuple(results)), out)
+        raise typer.BadParameter(f"there is no bench {error}; choose among {_NAMES}", param_hint="--only") from None
+    base = suite.Work(size=0, turns=pairs, tolerance=tolerance)
+    tasks = [(bench, work) for bench in benches for work in bench.work(base, size or ())]
+    tasks.sort(key=lambda task: task[1].size)
+    recorder = Recorder(out, show=typer.echo)
+    recorder.save()
+    Runner(tasks, shared, lambda line: typer.echo(line, err=True), recorder.found, recorder.ended).run()
+    typer.echo(f"{out}: {recorder.summary()}", err=True)
+    raise typer.Exit(1 if recorder.run.failed else 0)
 
 
-def _names() -> str:
-    return ", ".join(one.name for one in suite.BENCHES)
+@app.command(epilog=_example("check", "check build/bench/smoke.json --ranges smoke", "check -o json"))
+def check(
+    results: Annotated[
+        list[Path] | None, typer.Argument(help=f"What runs wrote; of several the newest result counts. [{RESULTS}]")
+    ] = None,
+    ranges: Annotated[
+        str,
+        typer.Option(metavar="goals|smoke", help="goals: a quiet machine, full sizes. smoke: any machine, any size."),
+    ] = "goals",
+    output: Annotated[str, typer.Option("--output", "-o", metavar="text|json")] = "text",
+) -> None:
+    """Hold results against the goals; exit status 1 when one is out of its range or missing, or a bench failed."""
+    from bench import tables
+    from bench.check import judge
+    from bench.goals import SETS
+    from bench.results import failures, merged
+
+    if ranges not in SETS:
+        raise typer.BadParameter(f"{ranges!r} is none of {', '.join(SETS)}", param_hint="--ranges")
+    if output not in ("text", "json"):
+        raise typer.BadParameter(f"{output!r} is neither text nor json", param_hint="--output")
+    runs = _load(results or [RESULTS])
+    judged, failed = judge(merged(runs), SETS[ranges]), failures(runs)
+    if output == "json":
+        typer.echo(json.dumps(tables.facts(judged, failed), indent=2))
+    else:
+        tables.show(judged, failed)
+    raise typer.Exit(0 if not failed and all(one.verdict.ok for one in judged) else 1)
 
 
-def _results(benches: list[suite.Bench], sizes: list[int], turns: int, shared: bool) -> Iterator["Result"]:
-    with ExitStack() as all_of_them:
-        common: Ground | None = None
-        for size in sizes:
-            for bench in benches:
-                with ExitStack() as its_own:
-                    if bench.needs_ground and (common is None or not shared):
-                        common = _ground(all_of_them if shared else its_own)
-                    yield from bench.run(common if bench.needs_ground else None, suite.Work(size, turns))
+def _load(paths: list[Path]) -> list["Run"]:
+    from bench.results import UnreadableError, load
+
+    try:
+        return [load(path) for path in paths]
+    except UnreadableError as error:
+        _fail(str(error))
 
 
-def _ground(stack: ExitStack) -> "Ground":
-    from bench import objects
-    from bench.ground import ground
-    from sovereign.cluster.resources import BY_KIND
-
-    made = stack.enter_context(ground("bench"))
-    policies = BY_KIND["SovereigntyPolicy"].path()
-    made.run(lambda client: client.create(policies, objects.policy()))
-    return made
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(2)
