@@ -90,6 +90,12 @@ COUNTS: Final = (
 )
 """What is counted is the same on every machine and at every size."""
 
+
+def memory_budget(models: int) -> float:
+    """MiB that an operator may have with so many models, each with a pool."""
+    return 60.0 + 10.0 * models / 1000
+
+
 GOALS: Final = (
     at_least("storm.over_bare", 0.90, 1000),
     at_least("storm.over_bare", 0.85, 10_000),

@@ -68,7 +68,12 @@ def _columns(one: Judgement) -> tuple[str, str, str, str]:
     if one.found is None:
         return size, "", "", ""
     result = one.found.result
-    return size, f"{number(result.value)} {result.unit}", spread(result), str(result.samples)
+    return size, with_unit(result), spread(result), str(result.samples)
+
+
+def with_unit(result: Result) -> str:
+    """The value; a ratio has no unit."""
+    return number(result.value) + ("" if result.unit == "ratio" else f" {result.unit}")
 
 
 def spread(result: Result) -> str:
