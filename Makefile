@@ -13,7 +13,7 @@ SEED ?= $(shell date +%s)
 FAULTS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test bench chaos fuzz e2e threats e2e-requirements test-unit test-lowest check format crds chart docs lock cluster-up cluster-down testbed-conformance clean
+.PHONY: help demo demo-down test bench bench-smoke chaos fuzz e2e threats e2e-requirements test-unit test-lowest check format crds chart docs lock cluster-up cluster-down testbed-conformance clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-20s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,14 @@ demo-down: $(STAMP) ## Remove what the demo started, at either level (ARGS="--na
 test: $(STAMP) check ## Lint, type-check and run every test, on a control plane of its own
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered --junitxml=$(REPORTS)/tests.xml $(ARGS)
 
-bench: $(STAMP) ## Measure: the planner, and a storm of models against a bare writer and a stock kopf operator (ARGS="--size 1000")
-	$(BIN)/python -m bench run $(ARGS)
+bench: $(STAMP) ## Measure everything, write docs/benchmarks.md and check the goals; with ARGS="--only storm" a part, into build/bench
+	@done=0; $(BIN)/python -m bench run $(ARGS) || done=1; \
+	$(BIN)/python -m bench report --out $(if $(ARGS),build/bench,docs) || done=1; \
+	$(BIN)/python -m bench check || done=1; exit $$done
+
+bench-smoke: $(STAMP) ## Run every bench at a small size, in two minutes, and hold the results against wide ranges
+	@done=0; $(BIN)/python -m bench run --shared --size 20 --pairs 1 --tolerance 1 --out build/bench/smoke.json $(ARGS) || done=1; \
+	$(BIN)/python -m bench check build/bench/smoke.json --ranges smoke || done=1; exit $$done
 
 chaos: $(STAMP) ## Break everything around the operator, at random: FAULTS=1000 takes a quarter of an hour; SEED= repeats a run
 	$(BIN)/python -m testbed.chaos --seed $(SEED) --faults $(FAULTS) $(ARGS)
