@@ -4,7 +4,7 @@ from importlib import import_module
 from inspect import cleandoc
 from typing import Final
 
-_BENCHES: Final = {"requests": "requests", "first_child": "storm", "import": "weights"}
+_BENCHES: Final = {"import": "weights"}
 """By the first part of a metric's name, where that is not the bench's own name."""
 
 METRICS: Final = {
@@ -12,6 +12,8 @@ METRICS: Final = {
     "storm.over_go": "objects per second, over those of the bare writer in Go",
     "storm.over_stock": "objects per second, over a stock kopf operator's",
     "storm.over_peer": "objects per second, over the peer's",
+    "storm.peer_requests": "the peer's requests for an object of its kind",
+    "storm.peer_cpu": "the peer's CPU for an object of its kind",
     "storm.objects_per_second": "objects written per second",
     "storm.cpu_per_model": "the operator's CPU for a model with its pool",
     "storm.cpu_over_apiserver": "the operator's CPU, as a share of the API server's",
@@ -23,6 +25,7 @@ METRICS: Final = {
     "requests.change": "requests for the change of one field",
     "requests.delete": "requests for a deletion",
     "requests.rest": "requests at rest",
+    "requests.events": "Events, which are not counted above",
     "first_child.p50_over_bare": "time to a new model's first child (median), over the bare writer's",
     "restart.writes": "writes of an operator that finds all in place",
     "restart.over_lists": "time until caught up, over raw lists of the same",
