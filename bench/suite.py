@@ -61,6 +61,12 @@ BENCHES: Final = (
         sizes=(1000, 10_000),
         few=1,
     ),
+    Bench(
+        "weights",
+        "importing weights over loopback, against curl with the hash checked",
+        needs_ground=False,
+        counts="MiB of weights",
+    ),
 )
 
 

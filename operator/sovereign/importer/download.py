@@ -21,7 +21,7 @@ from sovereign.importer.volume import Staging
 
 LOG = logging.getLogger(__name__)
 
-_WRITE_BYTES = 1 << 20
+_WRITE_BYTES = 1 << 19
 _FILES_AT_ONCE = 4
 _PARTS_AT_LEAST = 64
 _SMALL_PART = 1 << 20
