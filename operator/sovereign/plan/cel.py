@@ -5,7 +5,7 @@ whose argument is a literal of this program. Source: the CEL language definition
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, LiteralString
 
@@ -137,6 +137,19 @@ def any_of(conditions: Iterable[Cel]) -> Cel:
 def choose(condition: Cel, yes: Cel, no: Cel) -> Cel:
     """``yes`` where ``condition`` holds, else ``no``."""
     return Cel(f"{condition.operand} ? {yes.operand} : {no.operand}")
+
+
+def with_variables(variables: Sequence[tuple[str, Cel]], condition: Cel) -> Cel:
+    """``condition``, which is about ``variables``, for a place where a policy's variables are not known: match conditions.
+
+    Each is computed once, whether it is needed or not. A later one may use those before it.
+    """
+    for place, (last, expression) in reversed([*enumerate(variables)]):
+        before = [f"{quote(known).text}: {variable(known).text}" for known, _ in variables[:place]]
+        # `dyn`, because values of a map are of one type.
+        entries = ", ".join([*before, f"{quote(last).text}: dyn({expression.text})"])
+        condition = Cel(f"[{{{entries}}}]", atomic=True).every("variables", condition)
+    return condition
 
 
 def sentence(*parts: str | Cel) -> Cel:
