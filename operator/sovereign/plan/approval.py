@@ -78,7 +78,7 @@ class Shard:
         return (("node", node), *shard, *self.lists)
 
 
-def fits(approved: Iterable[str]) -> bool:
+def fits(approved: Collection[str]) -> bool:
     """Whether so many approved nodes can be written into admission objects."""
     return _shard_count(approved) <= MOST_SHARDS
 
@@ -177,10 +177,12 @@ def _chunks(names: list[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _shard_count(approved: Iterable[str]) -> int:
+def _shard_count(approved: Collection[str]) -> int:
     """The least power of two whose shards each fit into one object; beyond `MOST_SHARDS` where none does."""
+    if sum(map(len, approved)) + len("'', ") * len(approved) <= BYTES_PER_OBJECT:
+        return 1
     sizes = [(_places(name), len(name) + len("'', ")) for name in approved]
-    count = 1
+    count = 2
     while count <= MOST_SHARDS:
         shards = [0] * count
         for places, size in sizes:
