@@ -38,6 +38,10 @@ _CONTROLLER: Final = "system:serviceaccount:kube-system:replicaset-controller"
 _AS_CONTROLLER: Final = MappingProxyType({"Impersonate-User": _CONTROLLER, "Impersonate-Group": "system:authenticated"})
 _SOON: Final = 60.0
 """Seconds in which the API server must have taken rules in, or have dropped them."""
+_IDLE: Final = 0.1
+"""The share of a core that the API server takes at most when it has nothing to do but its own rounds."""
+_LOOK: Final = 0.5
+"""Seconds between two looks at that."""
 _EACH_TIME: Final = 10
 """Requests in one namespace before it is the other's turn."""
 
@@ -179,12 +183,24 @@ class Place:
         self.ground.run(lambda client: _apply(client, manifests))
         for name, canary in tried:
             wait(f"{name} to be in force", partial(self._refused, name, canary), _SOON)
+        self._settle()
         try:
             yield
         finally:
             self.ground.run(lambda client: _delete(client, manifests))
             for name, canary in tried:
                 wait(f"{name} to be gone", partial(self._let_through, name, canary), _SOON)
+
+    def _settle(self) -> None:
+        """Wait until the API server is done with what was written: it reads and compiles large rules."""
+        seen = proc.cpu(self._apiserver)
+
+        def idle() -> bool:
+            nonlocal seen
+            before, seen = seen, proc.cpu(self._apiserver)
+            return seen - before < _IDLE * _LOOK
+
+        wait("the API server to settle", idle, _SOON, _LOOK)
 
     @staticmethod
     def _ground_of_canaries() -> canaries.Ground:
