@@ -56,6 +56,9 @@ class Bench:
 BENCHES: Final = (
     Bench("planner", "planning one pool, and a cluster from files", needs_ground=False, counts="pools"),
     Bench(
+        "admission", "what admission adds to a pod and to a Binding", sizes=(1, 1000, 15_000), counts="approved nodes"
+    ),
+    Bench(
         "storm",
         "many models with pools at once, against the bare writer and a stock kopf operator",
         sizes=(1000, 10_000),

@@ -140,8 +140,9 @@ def _validating(scope: _Scope, rules: Rules) -> tuple[Manifest, Manifest]:
         "matchConstraints": scope.constraints(rules.resources, everywhere=rules.everywhere),
         "validations": [validation.to_dict() for validation in rules.validations],
     }
-    if rules.conditions:
-        spec["matchConditions"] = [{"name": name, "expression": condition.text} for name, condition in rules.conditions]
+    conditions = (*rules.conditions, rules.screen) if rules.screened else rules.conditions
+    if conditions:
+        spec["matchConditions"] = [{"name": name, "expression": condition.text} for name, condition in conditions]
     if rules.variables:
         spec["variables"] = [{"name": name, "expression": expression.text} for name, expression in rules.variables]
     actions = ["Deny"] if scope.policy.spec.enforcement == "Enforce" else ["Warn", "Audit"]

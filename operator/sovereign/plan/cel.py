@@ -5,11 +5,12 @@ whose argument is a literal of this program. Source: the CEL language definition
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, LiteralString
 
-_PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 !#$%&()*+,-./:;<=>?@[]^_{|}~")
+_SPECIAL: Final = frozenset("'\"\\`")
+"""Printable ASCII that does not stand for itself everywhere."""
 _IDENTIFIER: Final = re.compile(r"[a-z][A-Za-z0-9_]*")
 _PATH: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.?]*")
 
@@ -105,7 +106,7 @@ def quote(text: str) -> Cel:
     Raises:
         ValueError: the text holds half of a surrogate pair, which is no character.
     """
-    inside = text if _PLAIN.issuperset(text) else "".join(map(_escaped, text))
+    inside = text if _is_plain(text) else "".join(map(_escaped, text))
     return Cel(f"'{inside}'", atomic=True)
 
 
@@ -116,7 +117,11 @@ def integer(value: int) -> Cel:
 
 def strings(values: Iterable[str]) -> Cel:
     """A list of string literals, in the order given."""
-    return Cel(f"[{', '.join(quote(value).text for value in values)}]", atomic=True)
+    texts = list(values)
+    if _is_plain("".join(texts)):  # together, because names of nodes are many
+        inside = "', '".join(texts)
+        return Cel(f"['{inside}']" if texts else "[]", atomic=True)
+    return Cel(f"[{', '.join(quote(text).text for text in texts)}]", atomic=True)
 
 
 def integers(values: Iterable[int]) -> Cel:
@@ -139,6 +144,19 @@ def choose(condition: Cel, yes: Cel, no: Cel) -> Cel:
     return Cel(f"{condition.operand} ? {yes.operand} : {no.operand}")
 
 
+def with_variables(variables: Sequence[tuple[str, Cel]], condition: Cel) -> Cel:
+    """``condition``, which is about ``variables``, for a place where a policy's variables are not known: match conditions.
+
+    Each is computed once, whether it is needed or not. A later one may use those before it.
+    """
+    for place, (last, expression) in reversed([*enumerate(variables)]):
+        before = [f"{quote(known).text}: {variable(known).text}" for known, _ in variables[:place]]
+        # `dyn`, because values of a map are of one type.
+        entries = ", ".join([*before, f"{quote(last).text}: dyn({expression.text})"])
+        condition = Cel(f"[{{{entries}}}]", atomic=True).every("variables", condition)
+    return condition
+
+
 def sentence(*parts: str | Cel) -> Cel:
     """A string put together from texts, which are quoted, and string expressions."""
     return Cel(" + ".join((part if isinstance(part, Cel) else quote(part)).operand for part in parts))
@@ -159,8 +177,13 @@ def _identifier(name: str) -> str:
     return name
 
 
+def _is_plain(text: str) -> bool:
+    """Whether all of ``text`` is printable ASCII that stands for itself in a literal."""
+    return text.isascii() and text.isprintable() and not any(special in text for special in _SPECIAL)
+
+
 def _escaped(character: str) -> str:
-    if character in _PLAIN:
+    if _is_plain(character):
         return character
     point = ord(character)
     if 0xD800 <= point <= 0xDFFF:

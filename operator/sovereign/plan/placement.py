@@ -4,7 +4,7 @@ A node is judged by its facts alone, labels that its kubelet cannot set. What is
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -147,6 +147,14 @@ def rejection(node: Node, policy: Policy) -> Verdict | None:
     """The first rule of ``policy`` that rejects ``node``; nothing when the node is approved."""
     wanted = _of_policy(policy)
     return None if _approves(wanted, node) else _first(wanted, node)
+
+
+def rejections(nodes: Iterable[Node], policy: Policy) -> Iterator[tuple[str, Verdict]]:
+    """The names of those of ``nodes`` that ``policy`` does not approve, each with its `rejection`."""
+    wanted = _of_policy(policy)
+    for node in nodes:
+        if not _approves(wanted, node):
+            yield node.name, _first(wanted, node)
 
 
 def contradiction(node: Node) -> str:

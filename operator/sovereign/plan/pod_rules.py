@@ -54,7 +54,8 @@ def pod_rules(policy: Policy) -> Rules:
     """The rules about a pod's reach into the host, its name resolution, the weights it mounts, and its images."""
     whose = f"policy {policy.name}: "
     validations = (*any_policy(whose), *_image_rules(policy, whose))
-    return Rules("pods", _PODS, validations, _VARIABLES, (SPEC_CHANGES,), canary=canary_requests.image(policy))
+    canary = canary_requests.image(policy)
+    return Rules("pods", _PODS, validations, _VARIABLES, (SPEC_CHANGES,), screened=True, canary=canary)
 
 
 def any_policy(whose: str) -> Iterator[Validation]:

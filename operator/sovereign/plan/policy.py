@@ -63,7 +63,7 @@ def plan_policy(
     all_nodes = sorted(nodes, key=lambda node: node.name)
     others = [other for other in policies if other.name != policy.name]
     governed = _governed(policy, others, namespaces, settings)
-    rejections = [(node.name, verdict) for node in all_nodes if (verdict := placement.rejection(node, policy))]
+    rejections = list(placement.rejections(all_nodes, policy))
     approved = frozenset(node.name for node in all_nodes) - {name for name, _ in rejections}
     label = approved_label(policy.name)
     fits = approval.fits(approved)

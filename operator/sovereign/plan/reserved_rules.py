@@ -122,6 +122,7 @@ def _pods(policy: Policy, settings: Settings, whose: str) -> Rules:
             ("reserved", reserved(code("variables.before"))),
         ),
         (by_others(settings),),
+        screened=True,
         canary=canary_requests.reserved_pod(policy),
     )
 
@@ -147,6 +148,7 @@ def _bindings(whose: str) -> Rules:
                 f"{whose}the labels of a Binding become the pod's, which may have weights; leave metadata.labels out",
             ),
         ),
+        screened=True,
         canary=canary_requests.reserved_binding(),
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
 from sovereign.plan.canaries import Trial
-from sovereign.plan.cel import Cel, code, quote, sentence, strings
+from sovereign.plan.cel import Cel, all_of, code, quote, sentence, strings, with_variables
 from sovereign.plan.inventory import Settings
 
 SPEC_CHANGES: Final = (
@@ -47,8 +47,21 @@ class Rules:
     """What must hold for the rules to be asked at all."""
     everywhere: bool = False
     """Whether they are asked in all namespaces, and not in the governed ones alone. Objects without a namespace always are."""
+    screened: bool = False
+    """Whether a last condition keeps out what breaks none of the rules: see `screen`. Not for what is said of ``namespaceObject``,
+    which conditions do not have, nor for lists of nodes, which would be there twice."""
     canary: Trial | None = None
     """How it is tried whether they are in force. Only None where nothing can be, which `tests/plan/policy` has to know."""
+
+    @property
+    def screen(self) -> tuple[str, Cel]:
+        """A condition: some rule is broken.
+
+        The API server computes all explanations of a policy that matches, also when nothing is refused, and makes the object ready for
+        CEL once for the conditions, once for the rules, once for the explanations and once for audit annotations. What is lawful
+        is done after the first.
+        """
+        return "in-breach", ~with_variables(self.variables, all_of(rule.expression for rule in self.validations))
 
 
 def resources(group: str, version: str, operations: Sequence[str], names: Sequence[str]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def test_without_an_approved_node_every_node_is_refused() -> None:
     binding = objects["sovereign-eu-binding"]["spec"]["validations"][1]
     assert binding["expression"] == "false"
     node_name = objects["sovereign-eu-nodename"]["spec"]["validations"][0]
-    assert node_name["expression"] == "(variables.node == '') || false"
+    assert node_name["expression"] == "false"
 
 
 def test_fifteen_thousand_names_keep_within_the_limits() -> None:
@@ -133,6 +133,23 @@ def test_fifteen_thousand_names_keep_within_the_limits() -> None:
         assert max(len(expression) for expression in _expressions(one)) < 100_000
         assert len(json.dumps(one)) < 1_500_000
     assert {name for name in objects if "binding" in name} == {"sovereign-eu-binding", "sovereign-eu-dedicatedbinding"}
+
+
+def test_what_is_asked_about_every_pod_is_over_after_one_condition_where_it_is_lawful() -> None:
+    """The API server computes explanations also when nothing is refused, unless no condition lets the request in."""
+    objects = _by_kind(admission_objects(policy(**_STRICT), _NAMES, Settings()), "ValidatingAdmissionPolicy")
+    last = {
+        name: [one["name"] for one in spec["spec"].get("matchConditions", [])][-1:] for name, spec in objects.items()
+    }
+    assert last["sovereign-eu-nodename"] == ["names-a-node"]
+    for name in ("pods", "reserved-pods", "bound-labels"):
+        assert last[f"sovereign-eu-{name}"] == ["in-breach"]
+        spec = objects[f"sovereign-eu-{name}"]["spec"]
+        condition = spec["matchConditions"][-1]["expression"]
+        assert condition.startswith("!")
+        assert "namespaceObject" not in condition, "conditions do not have it"
+        for rule in spec["validations"]:
+            assert rule["expression"] in condition
 
 
 def test_long_names_are_cut_by_length_and_not_only_by_number() -> None:
@@ -152,7 +169,7 @@ def test_more_names_than_an_object_holds_are_cut_over_objects_that_each_judge_th
         literal
         for name in shards
         for variable in objects[name]["spec"]["variables"]
-        if variable["name"].startswith("nodes")
+        if variable["name"].startswith("listed")
         for literal in variable["expression"].split("'")[1::2]
     ]
     assert sorted(listed) == names

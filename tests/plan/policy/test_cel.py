@@ -6,7 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovereign.plan.cel import Cel, all_of, any_of, choose, code, integer, name, quote, sentence, strings, variable
+from sovereign.plan.cel import (
+    Cel,
+    all_of,
+    any_of,
+    choose,
+    code,
+    integer,
+    name,
+    quote,
+    sentence,
+    strings,
+    variable,
+    with_variables,
+)
 
 _LITERAL = re.compile(r"'((?:[^'\\\n\r]|\\u[0-9a-f]{4}|\\U[0-9a-f]{8})*)'")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|U([0-9a-f]{8}))")
@@ -84,3 +97,13 @@ def test_calls() -> None:
         "variables.images.filter(i, true).map(i, i).join(', ')"
     )
     assert images.matches("^a\\.b$").text == "variables.images.matches('^a\\u005c.b$')"
+
+
+def test_variables_are_known_to_each_other_in_order_where_a_policy_has_none() -> None:
+    variables = (("first", code("object.spec.a")), ("second", variable("first").equals(integer(1))))
+    assert with_variables((), code("a || b")).text == "a || b"
+    assert with_variables(variables, variable("second") & variable("first")).text == (
+        "[{'first': dyn(object.spec.a)}].all(variables, "
+        "[{'first': variables.first, 'second': dyn(variables.first == 1)}].all(variables, "
+        "variables.second && variables.first))"
+    )
