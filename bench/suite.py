@@ -61,6 +61,7 @@ BENCHES: Final = (
         sizes=(1000, 10_000),
         few=1,
     ),
+    Bench("heartbeat", "what node status updates cost that change nothing", counts="nodes"),
 )
 
 
