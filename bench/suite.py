@@ -70,6 +70,7 @@ BENCHES: Final = (
         needs_ground=False,
         counts="MiB of weights",
     ),
+    Bench("heartbeat", "what node status updates cost that change nothing", counts="nodes"),
 )
 
 

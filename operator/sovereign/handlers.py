@@ -7,9 +7,8 @@ from typing import Any
 
 import kopf
 
-from sovereign.api.kinds import KINDS
-from sovereign.api.meta import GROUP, VERSION
 from sovereign.cluster.connection import Connection
+from sovereign.cluster.resources import NAMESPACES, SELDOM
 from sovereign.cluster.session import Watching, session
 from sovereign.controllers.dispatch import Dispatcher
 
@@ -26,16 +25,13 @@ def registry(dispatcher: Dispatcher, connection: Connection, watching: Watching)
     async def ours(event: kopf.RawEvent, **_: Any) -> None:
         dispatcher.ours(event["type"] == "DELETED", event["object"])
 
-    async def node(event: kopf.RawEvent, **_: Any) -> None:
-        dispatcher.node(event["type"] == "DELETED", event["object"])
-
     async def namespace(event: kopf.RawEvent, **_: Any) -> None:
         dispatcher.namespace(event["type"] == "DELETED", event["object"])
 
-    for kind in KINDS:
-        kopf.on.event(GROUP, VERSION, kind.plural, registry=handlers)(ours)
-    kopf.on.event("", "v1", "nodes", registry=handlers)(node)
-    kopf.on.event("", "v1", "namespaces", registry=handlers)(namespace)
+    for resource in SELDOM:
+        group, _, version = resource.api_version.rpartition("/")
+        take = namespace if resource is NAMESPACES else ours
+        kopf.on.event(group, version, resource.plural, registry=handlers)(take)
     return handlers
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from sovereign import __version__, handlers
 from sovereign.api.meta import LABEL_MANAGED_BY, MANAGED_BY
-from sovereign.cluster import metrics, rows
+from sovereign.cluster import metrics, nodes, rows
 from sovereign.cluster.account import Account
 from sovereign.cluster.client import ApiError, Client
 from sovereign.cluster.connection import Connection
@@ -26,17 +26,19 @@ from sovereign.cluster.events import Events
 from sovereign.cluster.evidence import Recorder
 from sovereign.cluster.lease import DURATION, Lease, Timing
 from sovereign.cluster.listener import listen
+from sovereign.cluster.nodes import NodeRow
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.reflector import Reflector
 from sovereign.cluster.resources import (
     BY_KIND,
     CHILDREN,
     ENDPOINT_SLICES,
+    MANY,
     MUTATING,
     NAMESPACES,
     NODES,
-    OURS,
     PODS,
+    SELDOM,
     VOLUMES,
     Resource,
 )
@@ -55,10 +57,10 @@ from sovereign.controllers.probe import Prober
 from sovereign.controllers.read_back import Schemas
 from sovereign.controllers.repair import PodRepair
 from sovereign.controllers.static_pods import watch_events
-from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, RUNTIME, Store
+from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, RUNTIME, Object, Store, decode
 from sovereign.controllers.sweep import Sweep
 from sovereign.evidence.signature import private_key
-from sovereign.plan.inventory import Node, Settings
+from sovereign.plan.inventory import Settings
 from sovereign.residency.others import CONTROLLERS_SLICES, Other, other
 from sovereign.residency.volumes import Volume, volume
 
@@ -126,9 +128,7 @@ class Operator:
         store, queue = Store(settings), Queue()
         dispatcher = Dispatcher(store, queue)
         caches = {resource.kind: _children(client, resource, dispatcher) for resource in self._served(settings)}
-        pods: Reflector[Pod] = Reflector(client, PODS, rows.pod, dispatcher.pod)
-        volumes: Reflector[Volume] = Reflector(client, VOLUMES, volume, dispatcher.volume)
-        others = [_others(client, resource, selector, dispatcher) for resource, selector in _OTHERS]
+        watched = [*_surroundings(client, dispatcher), *caches.values()]
         evidence = Recorder(self._options.identity, _print, self._signing_key())
         events = Events(client, evidence.record)
         context = Context(client, store, caches, queue, events, settings, evidence, dispatcher.vanished)
@@ -143,13 +143,8 @@ class Operator:
         tasks = [
             kopf_task,
             asyncio.create_task(sweep.run(), name="sweep"),
-            asyncio.create_task(pods.run(), name="pods"),
-            asyncio.create_task(volumes.run(), name="volumes"),
-            *(asyncio.create_task(cache.run(), name=f"others' {cache.resource.plural}") for cache in others),
-            *(asyncio.create_task(cache.run(), name=kind) for kind, cache in caches.items()),
-            asyncio.create_task(
-                self._lead(context, dispatcher, lease, [pods, volumes, *others, *caches.values()], ready), name="lead"
-            ),
+            *(asyncio.create_task(one.run(), name=one.resource.plural) for one in watched),
+            asyncio.create_task(self._lead(context, dispatcher, lease, watched, ready), name="lead"),
         ]
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -276,13 +271,11 @@ class Operator:
 
     async def _first_look(self, context: Context, dispatcher: Dispatcher) -> None:
         """Read what kopf watches once: its handlers run per object and do not tell when the first listing is through."""
-        for resource in (NAMESPACES, NODES, *OURS):
+        for resource in SELDOM:
             listing = await context.client.get(resource.path(), {"resourceVersion": "0"})
             for item in listing["items"]:
                 body = {"apiVersion": resource.api_version, "kind": resource.kind, **item}
-                if resource is NODES:
-                    context.store.put_node(Node.from_manifest(body))
-                elif resource is NAMESPACES:
+                if resource is NAMESPACES:
                     dispatcher.namespace(False, body)
                 else:
                     dispatcher.ours(False, body)
@@ -304,6 +297,18 @@ def _children(client: Client, resource: Resource, dispatcher: Dispatcher) -> Ref
         selector=f"{LABEL_MANAGED_BY}={MANAGED_BY}",
         inherit=rows.inherit,
     )
+
+
+def _surroundings(client: Client, dispatcher: Dispatcher) -> list[Reflector[Any]]:
+    """Caches of everything but children, and but what kopf watches."""
+    models_and_pools: list[Reflector[Object]] = [
+        Reflector(client, resource, decode, dispatcher.custom) for resource in MANY
+    ]
+    machines: Reflector[NodeRow] = Reflector(client, NODES, nodes.FORM, dispatcher.node, inherit=nodes.inherit)
+    pods: Reflector[Pod] = Reflector(client, PODS, rows.pod, dispatcher.pod)
+    volumes: Reflector[Volume] = Reflector(client, VOLUMES, volume, dispatcher.volume)
+    others = (_others(client, resource, selector, dispatcher) for resource, selector in _OTHERS)
+    return [machines, *models_and_pools, pods, volumes, *others]
 
 
 _OTHERS: Final = (

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from sovereign.api.meta import FACT_JURISDICTION, FACT_REGION
 from sovereign.cluster import rows
+from sovereign.cluster.nodes import NodeRow
 from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.dispatch import TALLY, Dispatcher
 from sovereign.controllers.store import POD, Store
-from sovereign.plan.inventory import Settings
+from sovereign.plan.inventory import Node, Settings
 
 Manifest = dict[str, Any]
 Event = tuple[str, str, Manifest]
@@ -39,6 +40,12 @@ def node(name: str, country: str) -> Manifest:
     return {"metadata": {"name": name, "uid": name, "labels": labels}}
 
 
+def node_row(manifest: Manifest, version: int = 1) -> NodeRow:
+    """The row of a node, as the watch makes it."""
+    found = Node.from_manifest(manifest)
+    return NodeRow(found.name, version, found)
+
+
 def pod(name: str, namespace: str, on: str, version: int) -> Manifest:
     metadata = {"name": name, "namespace": namespace, "uid": name, "resourceVersion": str(version), "labels": {}}
     return {"metadata": metadata, "spec": {"nodeName": on}, "status": {"phase": "Running"}}
@@ -52,7 +59,7 @@ def feed(events: list[Event]) -> tuple[Store, Queue]:
     take: dict[str, Callable[[Manifest], None]] = {
         "ours": lambda body: dispatcher.ours(False, body),
         "gone": lambda body: dispatcher.ours(True, body),
-        "node": lambda body: dispatcher.node(False, body),
+        "node": lambda body: dispatcher.node(None, node_row(body)),
         "namespace": lambda body: dispatcher.namespace(False, body),
     }
     for kind, _, body in events:

@@ -18,6 +18,7 @@ from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.dispatch import Dispatcher
 from sovereign.controllers.store import POD, POOL, PROBES, Store
 from sovereign.plan.inventory import Settings
+from tests.controllers.test_convergence import node_row
 
 LABELS = {
     LABEL_MANAGED_BY: MANAGED_BY,
@@ -86,7 +87,7 @@ def test_a_probes_pod_in_the_wrong_place_is_repaired_like_any_other(dispatcher: 
     }
     dispatcher.namespace(False, {"metadata": {"name": "x", "labels": {"tier": "a"}}})
     dispatcher.ours(False, policy)
-    dispatcher.node(False, {"metadata": {"name": "n", "uid": "n", "labels": {FACT_JURISDICTION: "US"}}})
+    dispatcher.node(None, node_row({"metadata": {"name": "n", "uid": "n", "labels": {FACT_JURISDICTION: "US"}}}))
     dispatcher.pod(None, pod("n"))
     assert set(dispatcher._store.findings) == {"p"}
     assert Key(POD, "x", "p") in queue

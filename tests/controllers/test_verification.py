@@ -13,7 +13,7 @@ from sovereign.controllers.store import POD, Store
 from sovereign.plan.inventory import Settings
 from sovereign.residency.findings import Findings, Workload
 from sovereign.residency.verdicts import Violation
-from tests.controllers.test_convergence import node, ours
+from tests.controllers.test_convergence import node, node_row, ours
 from tests.residency.pods import manifest
 from tests.residency.test_findings import violation
 
@@ -33,8 +33,8 @@ class World:
         monkeypatch.setattr(self.store, "verify", self._judge)
         self.dispatcher.namespace(False, {"metadata": {"name": "gov", "labels": {"tier": "x"}}})
         self.policy(1)
-        self.dispatcher.node(False, node("fr-1", "FR"))
-        self.dispatcher.node(False, node("us-1", "US"))
+        self.dispatcher.node(None, node_row(node("fr-1", "FR")))
+        self.dispatcher.node(None, node_row(node("us-1", "US")))
 
     def _judge(self, pod: Pod) -> tuple[Violation, ...]:
         self.judged.append(pod.name)
@@ -99,7 +99,7 @@ def test_a_node_has_its_own_pods_judged_alone(world: World) -> None:
     world.pod("here", nodeName="fr-1")
     world.pod("there", nodeName="us-1")
     world.judged.clear()
-    world.dispatcher.node(False, node("fr-1", "DE"))
+    world.dispatcher.node(None, node_row(node("fr-1", "DE")))
     assert world.judged == ["here"]
     assert world.queued() == {"here", "there"}
 
@@ -138,3 +138,25 @@ def test_the_total_goes_on_from_what_the_status_says() -> None:
     findings.drop("a")
     assert totals.of("p", {"current": 3, "total": 0}) == 9, "it never falls, whatever somebody writes there"
     assert totals.of("other", {}) == 0
+
+
+def test_a_heartbeat_neither_judges_nor_queues(world: World) -> None:
+    world.pod("a", nodeName="fr-1")
+    world.judged.clear()
+    queue = world.dispatcher._queue = Queue(lambda: 0.0)
+    for version in (2, 3):
+        world.dispatcher.node(None, node_row(node("fr-1", "FR"), version))
+    assert world.judged == []
+    assert queue.idle
+    world.dispatcher.node(None, node_row(node("fr-1", "DE"), 4))
+    assert world.judged == ["a"]
+    assert not queue.idle
+
+
+def test_a_node_that_is_gone_is_told_although_somebody_saw_it_first(world: World) -> None:
+    """A write to it may have been answered with 404, and it been forgotten then."""
+    row = node_row(node("fr-1", "FR"))
+    queue = world.dispatcher._queue = Queue(lambda: 0.0)
+    world.store.drop_node("fr-1")
+    world.dispatcher.node(row, None)
+    assert not queue.idle

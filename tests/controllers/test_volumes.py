@@ -9,6 +9,7 @@ from sovereign.controllers.store import MODEL, POLICY, POOL, Store
 from sovereign.plan.inventory import Settings
 from sovereign.residency.others import other
 from sovereign.residency.volumes import Volume, volume
+from tests.controllers.test_convergence import node_row
 
 
 def ours(kind: str, name: str, spec: dict[str, Any], namespace: str = "") -> dict[str, Any]:
@@ -27,7 +28,7 @@ def world() -> tuple[Store, Queue, Dispatcher]:
         False, ours(POLICY, "eu", {"namespaceSelector": {"matchLabels": {"a": "b"}}, "placement": placement})
     )
     facts = {FACT_JURISDICTION: "FR"}
-    dispatcher.node(False, {"metadata": {"name": "fr", "uid": "fr", "labels": facts}})
+    dispatcher.node(None, node_row({"metadata": {"name": "fr", "uid": "fr", "labels": facts}}))
     for name, labels in (("team", {"a": "b"}), ("free", {})):
         dispatcher.namespace(False, {"metadata": {"name": name, "labels": labels}})
     for name in ("chat", "code"):

@@ -9,8 +9,9 @@ from aiohttp import web
 
 from testbed.chaos.proxy import Proxy, lists, status, watches
 from testbed.chaos.stage import compact, kill_api_server, start_api_server
-from tests.operator.lab import Lab, Process, wait_for
+from tests.operator.lab import IMAGE, Lab, Process, custom, wait_for
 
+WATCHED = ("sovereignmodels", "nodes", "inferenceruntimes")
 pytestmark = pytest.mark.xdist_group("faults")  # beside the others, on a control plane of their own
 
 
@@ -25,7 +26,8 @@ def blind(proxy: Proxy) -> Iterator[None]:
     proxy.cut()
     yield
     # kopf asks four times for the watch that it had, and then for a list: from there on it knows no version to resume from.
-    wait_for("lists to be asked for", lambda: all(asked(proxy, plural) > 4 for plural in ("sovereignmodels", "nodes")))
+    # Our own caches ask for a list at once. Each has listed and begun to watch before.
+    wait_for("lists to be asked for", lambda: all(asked(proxy, plural) > 4 for plural in WATCHED))
     proxy.heal()
 
 
@@ -41,6 +43,20 @@ def test_a_model_that_was_deleted(lab: Lab, proxied: tuple[Process, Proxy], plac
     with blind(proxy):
         lab.cluster.kubectl("delete", "smodel", "chat", "-n", place)
     lab.wait_condition("sovpool", "chat", place, "Stalled", "True", "ModelNotFound")
+
+
+def test_a_runtime_that_was_deleted(lab: Lab, proxied: tuple[Process, Proxy], place: str) -> None:
+    """kopf watches runtimes, and tells of no deletion that it has missed."""
+    _, proxy = proxied
+    runtime = lab.get("infrt", "vllm")
+    assert runtime is not None
+    lab.apply(custom("InferenceRuntime", "brief", "", runtime["spec"]))
+    lab.model("chat", place)
+    lab.pool("chat", place, runtime={"name": "brief", "image": IMAGE})
+    lab.wait_condition("sovpool", "chat", place, "Ready", "True")
+    with blind(proxy):
+        lab.cluster.kubectl("delete", "infrt", "brief")
+    lab.wait_condition("sovpool", "chat", place, "Stalled", "True", "RuntimeNotFound")
 
 
 def test_a_node_that_was_deleted(lab: Lab, proxied: tuple[Process, Proxy], place: str) -> None:

@@ -5,14 +5,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from sovereign.api.meta import FIELD_MANAGER, SCALE_MANAGER
 from sovereign.cluster.client import APPLY, ApiError, Client
 from sovereign.cluster.difference import Difference, difference, fingerprint, missing
 from sovereign.cluster.reflector import Reflector
 from sovereign.cluster.resources import BY_KIND
-from sovereign.cluster.rows import Child, child, digest, governed, owner_of
+from sovereign.cluster.rows import Child, child, governed, owner_of
 
 logger = logging.getLogger(__name__)
 _PARAMS: Final = {"fieldManager": FIELD_MANAGER}
@@ -72,7 +70,6 @@ async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Writ
         if row is not None and row.foreign and child(stored, kind).foreign:
             stored = await _without_foreign_fields(client, path, desired, stored)
     drifted = _had_agreed(row, wanted) and not again
-    cache.put(stored)
     return Written(kind, metadata["name"], todo, drifted, _read_back(cache, desired, wanted, stored))
 
 
@@ -139,16 +136,22 @@ def _read_back(cache: Reflector[Child], desired: dict[str, Any], wanted: bytes, 
 
     The answer is remembered as agreed upon all the same: to write it again would not change it.
     """
-    metadata = desired["metadata"]
+    kind, name = desired["kind"], desired["metadata"]["name"]
     pruned = missing(governed(stored), governed(desired))
     if pruned:
-        logger.warning("The API server did not store %s of %s %s as written", pruned, desired["kind"], metadata["name"])
-    row = cache.rows.get((metadata.get("namespace", ""), metadata["name"]))
-    answered = digest(orjson.dumps(governed(stored), option=orjson.OPT_SORT_KEYS))
-    if row is not None and row.digest == answered:
-        row.agreed, row.live = (wanted, answered), None
-        row.pruned, row.written_at = pruned, time.monotonic()
+        logger.warning("The API server did not store %s of %s %s as written", pruned, kind, name)
+    row = child(stored, kind)
+    _agree(row, wanted, pruned)
+    cache.put(row)
+    known = cache.rows.get((row.namespace, name))
+    if known is not None and known is not row and known.digest == row.digest:
+        _agree(known, wanted, pruned)  # its event was faster than the answer
     return pruned
+
+
+def _agree(row: Child, wanted: bytes, pruned: str) -> None:
+    row.agreed, row.live = (wanted, row.digest), None
+    row.pruned, row.written_at = pruned, time.monotonic()
 
 
 async def delete(client: Client, row: Child) -> None:

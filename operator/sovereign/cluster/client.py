@@ -6,7 +6,7 @@ needs six verbs only.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import aiohttp
 import orjson
@@ -60,6 +60,25 @@ class ApiError(Exception):
         return self.status in (400, 403, 405, 413, 415, 422)
 
 
+class Page(Protocol):
+    """A part of a list."""
+
+    @property
+    def token(self) -> str:
+        """To be sent for the next part; nothing at the end."""
+
+
+P = TypeVar("P", bound=Page)
+
+
+class _AnyPage(NamedTuple):
+    content: Manifest
+
+    @property
+    def token(self) -> str:
+        return str(self.content["metadata"].get("continue") or "")
+
+
 class Fenced(ConnectionError):
     """The lease may be another's by now: nothing is written."""
 
@@ -95,13 +114,18 @@ class Client:
 
     async def pages(self, path: str, params: dict[str, str] | None = None) -> AsyncIterator[Manifest]:
         """The list at ``path``, page by page; each page is the list with a part of its items."""
+        async for page in self.pages_of(path, params, lambda content: _AnyPage(_parsed(content))):
+            yield page.content
+
+    async def pages_of(self, path: str, params: dict[str, str] | None, parse: Callable[[bytes], P]) -> AsyncIterator[P]:
+        """The list at ``path``, page by page, as ``parse`` understands them."""
         asked = (params or {}) | {"limit": str(PAGE)}
         while True:
-            page = await self.get(path, asked)
+            page = parse(await self._answer("GET", path, asked))
             yield page
-            if not (token := page["metadata"].get("continue")):
+            if not page.token:
                 return
-            asked["continue"] = token
+            asked["continue"] = page.token
 
     async def create(self, path: str, body: Manifest, params: dict[str, str] | None = None) -> Manifest:
         """POST ``body`` to a collection or subresource."""
@@ -138,6 +162,16 @@ class Client:
             Fenced: nothing may be written now.
             OSError, aiohttp.ClientError, TimeoutError: it did not answer.
         """
+        return _parsed(await self._answer(method, path, params, body, content_type))
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = JSON,
+    ) -> bytes:
         for attempt in range(THROTTLED_ATTEMPTS):
             try:
                 return await self._once(method, path, params, body, content_type)
@@ -152,7 +186,7 @@ class Client:
 
     async def _once(
         self, method: str, path: str, params: dict[str, str] | None, body: bytes | None, content_type: str
-    ) -> Manifest:
+    ) -> bytes:
         assert self._session is not None, "use the client as a context manager"
         headers = self._headers(content_type if body is not None else None)
         if method != "GET" and not self.may_write():
@@ -164,7 +198,7 @@ class Client:
             self._observe(method, response.status)
             if response.status >= 400:
                 raise _error(response, content)
-            return _parsed(content)
+            return content
 
     def _headers(self, content_type: str | None) -> dict[str, str]:
         headers = {}
@@ -181,6 +215,21 @@ class Client:
         Raises:
             ApiError: the watch was refused, or ended with an ERROR event (410 when the version is too old).
         """
+        async for line in self.lines(path, params):
+            event = _parsed(line)
+            if event["type"] == "ERROR":
+                raise status_error(event["object"])
+            yield event
+
+    async def lines(self, path: str, params: dict[str, str], pace: float = 0.0) -> AsyncIterator[bytes]:
+        """Watch events as they come, a line of JSON each, until the server ends the stream.
+
+        After something came, nothing is read for ``pace`` seconds: to be woken costs more than to read, and what comes meanwhile
+        is read at one time. What comes after a silence is not delayed.
+
+        Raises:
+            ApiError: the watch was refused.
+        """
         assert self._session is not None, "use the client as a context manager"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=float(params["timeoutSeconds"]) + 30)
         url = self.connection.server + path
@@ -190,21 +239,37 @@ class Client:
             self._observe("WATCH", response.status)
             if response.status >= 400:
                 raise _error(response, await response.read())
-            async for line in _lines(response.content):
-                event = _parsed(line)
-                if event["type"] == "ERROR":
-                    raise _status_error(event["object"])
-                yield event
+            async for line in _lines(response, pace):
+                yield line
 
 
-async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def _lines(response: aiohttp.ClientResponse, pace: float) -> AsyncIterator[bytes]:
     """Whole lines of any length; StreamReader.readline gives up on long ones."""
     rest = b""
-    async for chunk in stream.iter_any():
+    async for chunk in response.content.iter_any():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             if line:
                 yield line
+        if pace and not rest:
+            await _rest(response, pace)
+
+
+async def _rest(response: aiohttp.ClientResponse, seconds: float) -> None:
+    """Leave to the kernel what comes meanwhile."""
+    connection = response.connection
+    transport: Any = connection.transport if connection is not None else None
+    if transport is None or transport.is_closing():
+        return
+    if hasattr(transport, "set_read_buffer_limits"):
+        transport.set_read_buffer_limits(
+            1
+        )  # with TLS there is a buffer before the decryption, which would be filled first
+    transport.pause_reading()
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        transport.resume_reading()
 
 
 def _parsed(content: bytes) -> Manifest:
@@ -218,7 +283,7 @@ def _parsed(content: bytes) -> Manifest:
 def _error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:
     retry_after = response.headers.get("Retry-After", "")
     try:
-        error = _status_error(orjson.loads(content))
+        error = status_error(orjson.loads(content))
     except (orjson.JSONDecodeError, AttributeError):
         error = ApiError(response.status, response.reason or "", content[:1000].decode(errors="replace"))
     error.status = response.status
@@ -226,5 +291,6 @@ def _error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:
     return error
 
 
-def _status_error(status: Manifest) -> ApiError:
+def status_error(status: Manifest) -> ApiError:
+    """The error that a Status object tells."""
     return ApiError(int(status.get("code") or 500), str(status.get("reason") or ""), str(status.get("message") or ""))

@@ -8,11 +8,12 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import aiohttp
 
-from sovereign.cluster.client import ApiError, Client
+from sovereign.cluster.client import ApiError, Client, Manifest
+from sovereign.cluster.forms import Form, Name, Seen, Whole
 from sovereign.cluster.resources import Resource
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,6 @@ SHORT: Final = 1.0
 """Seconds: a watch that ends sooner was refused in effect; one that lasted longer is resumed at once, events or not."""
 SOON: Final = 5.0
 """Seconds: a version that is too old sooner than that after a list is no gap, and listing at once would not help."""
-Name = tuple[str, str]
 
 
 class Row(Protocol):
@@ -47,7 +47,7 @@ class Reflector(Generic[R]):
     """The rows of a collection by (namespace, name).
 
     ``changed(old, new)`` is called for each difference: ``old`` is None for a new object, ``new`` is None for one that is gone.
-    ``decode`` returns None for what is not kept, or not kept any more. ``inherit(old, new)`` may carry over what is known of an object
+    The row of an object is None for what is not kept, or not kept any more. ``inherit(old, new)`` may carry over what is known of an object
     to its next row.
     """
 
@@ -55,7 +55,7 @@ class Reflector(Generic[R]):
         self,
         client: Client,
         resource: Resource,
-        decode: Callable[[dict[str, Any]], R | None],
+        form: Form[R] | Callable[[Manifest], R | None],
         changed: Callable[[R | None, R | None], None],
         *,
         selector: str = "",
@@ -65,7 +65,7 @@ class Reflector(Generic[R]):
     ) -> None:
         self._client = client
         self.resource = resource
-        self._decode = decode
+        self._form: Form[R] = Whole(form) if callable(form) else form
         self._changed = changed
         self._inherit = inherit
         selectors = {"labelSelector": selector, "fieldSelector": fields}
@@ -95,20 +95,23 @@ class Reflector(Generic[R]):
                     logger.warning("Cannot list %s, trying again: %s", self.resource.plural, error)
             await asyncio.sleep(_backoff(failures))
 
-    def put(self, manifest: dict[str, Any]) -> None:
+    def put(self, row: R) -> None:
         """Take in an object that was read or written elsewhere, unless a newer one is known.
 
         What is as old as what was seen last, and is not there, was deleted before the answer about it came.
         """
-        row = self._decode(manifest)
-        if row is not None and (row.version > self._current or (row.namespace, row.name) in self.rows):
+        if row.version > self._current or (row.namespace, row.name) in self.rows:
             self._store(row)
 
-    def _take_in(self, manifest: dict[str, Any]) -> R | None:
-        row = self._decode(manifest)
+    def _take_in(self, seen: Seen[R]) -> bool:
+        """Keep what was seen, if it is to be kept; whether it is."""
+        known = self.rows.get(seen.name)
+        if known is not None and known.version >= seen.version:
+            return True
+        row = seen.row()
         if row is not None:
             self._store(row)
-        return row
+        return row is not None
 
     def _store(self, row: R) -> None:
         """Keep ``row``, unless it is as old as what is known already (our own write comes back as an event)."""
@@ -129,12 +132,9 @@ class Reflector(Generic[R]):
         """Read the whole collection; returns its resourceVersion."""
         seen: set[Name] = set()
         version = ""
-        async for page in self._client.pages(self.resource.path(), self._params):
-            for item in page["items"]:
-                row = self._take_in(item)
-                if row is not None:
-                    seen.add((row.namespace, row.name))
-            version = str(page["metadata"]["resourceVersion"])
+        async for page in self._client.pages_of(self.resource.path(), self._params, self._form.page):
+            seen.update(item.name for item in page.items if self._take_in(item))
+            version = page.version
         self._current = int(version)
         for name in [name for name, row in self.rows.items() if name not in seen and row.version <= self._current]:
             self._remove(name)
@@ -151,10 +151,11 @@ class Reflector(Generic[R]):
             }
             began = _now()
             try:
-                async for event in self._client.watch(self.resource.path(), params):
-                    version = event["object"]["metadata"]["resourceVersion"]
-                    self._take(event)
-                    self._current = int(version)
+                async for line in self._client.lines(self.resource.path(), params):
+                    kind, seen = self._form.event(line)
+                    self._take(kind, seen)
+                    self._current = seen.version
+                    version = str(seen.version)
             except ApiError as error:
                 if error.expired:
                     raise
@@ -164,18 +165,15 @@ class Reflector(Generic[R]):
             failures = failures + 1 if _now() - began < SHORT else 0
             await asyncio.sleep(_backoff(failures))
 
-    def _take(self, event: dict[str, Any]) -> None:
-        match event["type"]:
+    def _take(self, kind: str, seen: Seen[R]) -> None:
+        match kind:
             case "ADDED" | "MODIFIED":
-                if self._take_in(event["object"]) is None:
-                    self._remove(_name(event["object"]))
+                if not self._take_in(seen):
+                    self._remove(seen.name)
             case "DELETED":
-                self._remove(_name(event["object"]))
-
-
-def _name(manifest: dict[str, Any]) -> Name:
-    metadata = manifest["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
+                row = self.rows.get(seen.name)
+                if row is not None and row.version <= seen.version:  # else it was made anew already
+                    self._remove(seen.name)
 
 
 def _now() -> float:

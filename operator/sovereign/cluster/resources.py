@@ -71,6 +71,10 @@ MUTATING: Final = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
 """Served by API servers from 1.36 on."""
 
 OURS: Final = tuple(Resource(f"{GROUP}/{VERSION}", kind.kind, kind.plural, kind.namespaced) for kind in KINDS)
+MANY: Final = tuple(resource for resource in OURS if resource.namespaced)
+"""Models and pools: thousands of them."""
+SELDOM: Final = (NAMESPACES, *(resource for resource in OURS if not resource.namespaced))
+"""What few people change, and seldom: kopf watches it."""
 
 BY_KIND: Final = {
     resource.kind: resource for resource in (NODES, NAMESPACES, PODS, VOLUMES, EVENTS, LEASES, *CHILDREN, *OURS)

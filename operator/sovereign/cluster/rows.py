@@ -323,6 +323,8 @@ def inherit(old: Child, new: Child) -> None:
     if old.uid != new.uid:
         return
     new.owner = new.owner or old.owner
+    if new.agreed is not None:
+        return  # it is the answer to what was just written
     new.agreed = old.agreed
     if new.agreed is not None and new.agreed[1] == new.digest and not new.foreign:
         new.live = None

@@ -167,6 +167,8 @@ async def remember(context: Context, item: Object, patch: status.Status) -> Obje
         return None
     known.written_at = time.monotonic()
     known.status = body.get("status") or {}
-    if body["metadata"].get("generation", 0) == known.owner.generation:
+    metadata = body["metadata"]
+    # Else somebody changed it meanwhile: the event that tells what is still to come.
+    if (metadata.get("generation", 0), metadata.get("labels") or {}) == (known.owner.generation, known.owner.labels):
         known.version = max(known.version, int(body["metadata"]["resourceVersion"]))
     return known

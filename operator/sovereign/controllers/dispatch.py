@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import orjson
 
+from sovereign.cluster.nodes import NodeRow
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.rows import Child, Pod
-from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, Store, decode
+from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, Object, Store, decode
 from sovereign.plan.identity import other_machine
 from sovereign.plan.inventory import Node
 from sovereign.plan.placement import contradiction
@@ -48,24 +49,32 @@ class Dispatcher:
     def ours(self, deleted: bool, body: Mapping[str, Any]) -> None:
         """An object of one of our kinds was seen, or is gone."""
         item = decode(body)
+        if deleted:
+            self.custom(item, None)
+        else:
+            self.custom(self._store.objects.get(item.key), item)
+
+    def custom(self, old: Object | None, new: Object | None) -> None:
+        """An object of one of our kinds changed."""
+        item = new or old
+        if item is None:
+            return
         key = item.key
         before = self._store.objects.get(key)
         governed = set(self._store.governed_namespaces(key.name)) if key.kind == POLICY else set()
         dedicated = self._store.dedicated_nodes(key.name) if key.kind == POLICY else frozenset()
-        if deleted:
-            if not self._store.drop(key):
-                return
-        elif not self._store.put(item):
+        if new is None:
+            self._store.drop(key)
+        elif not self._store.put(new):
             return
-        same = before is not None and before.owner == item.owner and before.deleting == item.deleting
-        if same and before is not None and before.status == item.status and not deleted:
+        same = new is not None and before is not None and _same(before, new)
+        if same and before is not None and before.status == item.status:
             return
         self._queue.add(key)
-        if same and not deleted:
-            if key.kind == MODEL:
-                self._pools_of_model(key)
-            return
-        self._dependents(key, governed, dedicated)
+        if not same:
+            self._dependents(key, governed, dedicated)
+        elif key.kind == MODEL:
+            self._pools_of_model(key)
 
     def _dependents(self, key: Key, governed_before: set[str], dedicated_before: frozenset[str]) -> None:
         match key.kind:
@@ -109,21 +118,26 @@ class Dispatcher:
 
     # --- nodes and namespaces -----------------------------------------------------------------------
 
-    def node(self, deleted: bool, body: Mapping[str, Any]) -> None:
+    def node(self, old: NodeRow | None, new: NodeRow | None) -> None:
         """A node was seen, or is gone. Heartbeats end here."""
-        node = Node.from_manifest(body)
-        before = self._store.nodes.get(node.name)
-        changed = self._store.drop_node(node.name) if deleted else self._store.put_node(node)
-        if changed is None:
-            return
-        if not deleted:
-            self._look_at(node)
+        if new is not None:
+            before = self._store.nodes.get(new.name)
+            changed = self._store.put_node(new.node)
+            if changed is not None:
+                self._look_at(new.node)
+                self._node_changed(new.name, before, new.node, changed)
+        elif old is not None:
+            before = self._store.nodes.get(old.name, old.node)
+            self._node_changed(old.name, before, None, self._store.drop_node(old.name) or set())
+
+    def _node_changed(self, name: str, before: Node | None, now: Node | None, approvals: set[str]) -> None:
+        """``approvals`` are the policies that approve it now and did not, or the other way round."""
         self._policies()
-        self._pods_on(node.name)
-        concerned = changed | {policy for policy, nodes in self._store.approved.items() if node.name in nodes}
+        self._pods_on(name)
+        concerned = approvals | {policy for policy, nodes in self._store.approved.items() if name in nodes}
         for namespace in {name for policy in concerned for name in self._store.governed_namespaces(policy)}:
             self._pools_in(namespace)
-        self._volumes_of(before, None if deleted else node, approval_changed=bool(changed))
+        self._volumes_of(before, now, approval_changed=bool(approvals))
 
     def _look_at(self, node: Node) -> None:
         if other_machine(node) or contradiction(node):
@@ -275,7 +289,7 @@ class Dispatcher:
             self._pretender(row, owner, gone=new is None)
         if owner is None:
             return
-        if old is not None and new is not None and _settled(old, new):
+        if new is not None and _settled(old, new):
             return
         if new is None and owner != PROBES:
             self.vanished.add(owner)
@@ -307,6 +321,11 @@ def tally(queue: Queue, violations: Iterable[Violation]) -> None:
         queue.add_after(Key(POLICY, "", policy), TALLY)
 
 
+def _same(old: Object, new: Object) -> bool:
+    """Whether nothing but the status may differ."""
+    return old.owner == new.owner and old.deleting == new.deleting
+
+
 def _shows(pod: Pod | None) -> tuple[object, ...] | None:
     """What of a pod is seen in its pool's status."""
     return None if pod is None else (pod.uid, pod.node, pod.phase, pod.ready, pod.deleting, pod.message, pod.compliant)
@@ -332,8 +351,12 @@ def _judged(pod: Pod) -> tuple[object, ...]:
     )
 
 
-def _settled(old: Child, new: Child) -> bool:
-    """Whether nothing about a child changed that its owner has to look at."""
-    same = old.uid == new.uid and old.state == new.state and old.deleting == new.deleting
-    agreed = new.agreed is not None and new.agreed[1] == new.digest
-    return same and agreed and not new.foreign
+def _settled(old: Child | None, new: Child) -> bool:
+    """Whether nothing about a child changed that its owner has to look at.
+
+    A new one that is agreed upon was made in this moment, by its owner's reconcile, which looks at it next.
+    """
+    agreed = new.agreed is not None and new.agreed[1] == new.digest and not new.foreign
+    if old is None or not agreed:
+        return agreed
+    return old.uid == new.uid and old.state == new.state and old.deleting == new.deleting

@@ -98,10 +98,15 @@ class ModelController:
         item = await children.owner(context, key)
         if item is None:
             return None
+        unseen = item.unseen
         if item.spec is None:
             await self._write(item, invalid(item), None)
-            return None
-        return await self._bring(item, context.store.governance(key.namespace))
+            later: Outcome = None
+        else:
+            later = await self._bring(item, context.store.governance(key.namespace))
+        if unseen:
+            self._pools(key)
+        return later
 
     async def _bring(self, item: Object, governance: Governance) -> Outcome:
         context = self._context
@@ -130,9 +135,12 @@ class ModelController:
             content["parameters"] = shape.model_dump(by_alias=True, exclude_none=True)
         later = await self._write(item, conditions, content)
         if artifact != model.artifact:
-            for pool in context.store.pools_of(item.key):
-                context.queue.add(pool)
+            self._pools(item.key)
         return children.outcome(failure, later)
+
+    def _pools(self, key: Key) -> None:
+        for pool in self._context.store.pools_of(key):
+            self._context.queue.add(pool)
 
     async def _write(self, item: Object, conditions: list[Condition], content: dict[str, Any] | None) -> Outcome:
         kept = {name: value for name, value in item.status.items() if name in _KEPT_STATUS}

@@ -61,6 +61,8 @@ class PoolController:
             if item is not None:
                 await self._invalid(item)
             return None
+        if self._too_early(item):
+            return None
         governance = context.store.governance(key.namespace)
         nodes = context.store.lawful_nodes(governance)
         sizing = item.status.get("sizing") or {}
@@ -89,6 +91,11 @@ class PoolController:
         if failure is not None:
             return children.outcome(failure, later)
         return later if later is not None or network.seconds is None else Later(network.seconds)
+
+    def _too_early(self, item: Object) -> bool:
+        """Whether nobody has looked at its model yet: whoever does brings the pool back, and it would only say that it waits."""
+        model = self._context.store.objects.get(Key(MODEL, item.owner.namespace, item.spec.model_ref.name))
+        return model is not None and model.unseen
 
     def _kept(self, plan: PoolPlan) -> tuple[str, ...]:
         """Kinds of children that stay although they are not planned."""

@@ -9,7 +9,7 @@ from sovereign.cluster import apply
 from sovereign.cluster.client import ApiError
 from sovereign.cluster.queue import Key
 from sovereign.cluster.resources import BY_KIND
-from sovereign.cluster.rows import PROBE_KIND, JobState, Pod
+from sovereign.cluster.rows import PROBE_KIND, JobState, Pod, child
 from sovereign.controllers.context import Context
 from sovereign.controllers.store import PROBES
 from sovereign.plan.enforcement import Ended, read
@@ -45,7 +45,7 @@ class ProbeJobs:
             stored = await self._context.client.create(path, manifest, {"fieldManager": FIELD_MANAGER})
         except ApiError as error:
             return Made(problem=f"its Job was refused: {error.message or error.reason}")
-        self._context.caches["Job"].put(stored)
+        self._context.caches["Job"].put(child(stored, "Job"))
         metadata = stored["metadata"]
         return Made(metadata["namespace"], metadata["name"], metadata["uid"])
 

@@ -52,11 +52,35 @@ class Object(msgspec.Struct):
         """Its key in the queue."""
         return Key(self.owner.kind, self.owner.namespace, self.owner.name)
 
+    @property
+    def unseen(self) -> bool:
+        """Whether it was never reconciled, and will be."""
+        return not self.status and not self.written_at and not self.deleting
+
+    @property
+    def namespace(self) -> str:
+        """Namespace, or nothing."""
+        return self.owner.namespace
+
+    @property
+    def name(self) -> str:
+        """Name."""
+        return self.owner.name
+
 
 class ChildName(NamedTuple):
     """A child in the caches."""
 
     kind: str
+    namespace: str
+    name: str
+
+
+class Reference(NamedTuple):
+    """What objects of ours refer to by name."""
+
+    kind: str
+    """Of those that refer."""
     namespace: str
     name: str
 
@@ -103,6 +127,15 @@ def _complaint(detail: Any) -> str:
     return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
 
 
+def _reference(item: Object) -> Reference | None:
+    """What its spec refers to: a pool to its model, a model to its claim."""
+    owner, spec = item.owner, item.spec
+    if spec is None or owner.kind not in (POOL, MODEL):
+        return None
+    name = spec.model_ref.name if owner.kind == POOL else claim_of(owner.name, spec)
+    return Reference(owner.kind, owner.namespace, name)
+
+
 def belongs_to(pod: Pod) -> Key:
     """The pool or model whose pod it is, by its labels, or the Job of a network probe; else an empty key."""
     if pod.probe:
@@ -138,6 +171,7 @@ class Store:
         self._pods_by_key: defaultdict[Key, set[tuple[str, str]]] = defaultdict(set)
         self.children: defaultdict[Key, set[ChildName]] = defaultdict(set)
         self._by_namespace: defaultdict[str, set[Key]] = defaultdict(set)
+        self._by_reference: defaultdict[Reference, set[Key]] = defaultdict(set)
         self._policies: dict[str, Policy] = {}
         self._dedicating: tuple[Policy, ...] = ()
         self._governance: dict[str, Governance] = {}
@@ -152,7 +186,9 @@ class Store:
             return False
         if known is not None:
             item.written_at, item.answer = known.written_at, known.answer
+            self._unrefer(known)
         self.objects[key] = item
+        self._refer(item)
         if item.owner.kind == POLICY:
             self._put_policy(item)
         else:
@@ -161,14 +197,27 @@ class Store:
 
     def drop(self, key: Key) -> bool:
         """Forget an object that is gone; False when it was not known."""
-        if self.objects.pop(key, None) is None:
+        item = self.objects.pop(key, None)
+        if item is None:
             return False
+        self._unrefer(item)
         self._by_namespace[key.namespace].discard(key)
         if key.kind == POLICY:
             self._policies.pop(key.name, None)
             self.approved.pop(key.name, None)
             self._regard_policies()
         return True
+
+    def _refer(self, item: Object) -> None:
+        if (reference := _reference(item)) is not None:
+            self._by_reference[reference].add(item.key)
+
+    def _unrefer(self, item: Object) -> None:
+        if (reference := _reference(item)) is not None:
+            named = self._by_reference[reference]
+            named.discard(item.key)
+            if not named:
+                del self._by_reference[reference]
 
     def _put_policy(self, item: Object) -> None:
         name = item.owner.name
@@ -202,13 +251,11 @@ class Store:
 
     def pools_of(self, model: Key) -> list[Key]:
         """The pools that serve a model."""
-        pools = ((key, self.objects[key].spec) for key in self.in_namespace(model.namespace, POOL))
-        return [key for key, spec in pools if spec is not None and spec.model_ref.name == model.name]
+        return list(self._by_reference.get(Reference(POOL, model.namespace, model.name), ()))
 
     def models_on(self, namespace: str, claim: str) -> list[Key]:
         """The models whose weights lie on a claim."""
-        models = ((key, self.objects[key].spec) for key in self.in_namespace(namespace, MODEL))
-        return [key for key, spec in models if spec is not None and claim_of(key.name, spec) == claim]
+        return list(self._by_reference.get(Reference(MODEL, namespace, claim), ()))
 
     # --- namespaces and nodes -----------------------------------------------------------------------
 

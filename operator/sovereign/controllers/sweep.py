@@ -1,14 +1,14 @@
-"""Forgetting what was deleted while nobody watched. Of our own kinds, nodes and namespaces only: other caches notice by themselves."""
+"""Forgetting what was deleted while nobody watched. Of what kopf watches only: the caches notice by themselves."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 import aiohttp
 
 from sovereign.cluster.client import ApiError, Client
-from sovereign.cluster.resources import NAMESPACES, NODES, OURS, Resource
+from sovereign.cluster.resources import NAMESPACES, SELDOM, Resource
 from sovereign.controllers.dispatch import Dispatcher
 from sovereign.controllers.store import Store
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 GATHER: Final = 0.5
 """Seconds in which further kinds may be listed again: a gap is one of all watches as a rule."""
 RETRY: Final = 2.0
-_BY_PATH: Final = {resource.path(): resource for resource in (NODES, NAMESPACES, *OURS)}
+_BY_PATH: Final = {resource.path(): resource for resource in SELDOM}
 Name = tuple[str, str]
 
 
@@ -63,8 +63,6 @@ class Sweep:
                 self._forget(resource, namespace, name)
 
     def _known(self, resource: Resource) -> Iterable[Name]:
-        if resource is NODES:
-            return (("", name) for name in self._store.nodes)
         if resource is NAMESPACES:
             return (("", name) for name in self._store.namespaces)
         return ((key.namespace, key.name) for key in self._store.objects if key.kind == resource.kind)
@@ -87,10 +85,7 @@ class Sweep:
         return False
 
     def _forget(self, resource: Resource, namespace: str, name: str) -> None:
-        take: dict[Resource, Callable[[bool, dict[str, Any]], None]] = {
-            NODES: self._dispatcher.node,
-            NAMESPACES: self._dispatcher.namespace,
-        }
         metadata = {"name": name, "uid": "", "resourceVersion": "0"} | ({"namespace": namespace} if namespace else {})
         body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": {}}
-        take.get(resource, self._dispatcher.ours)(True, body)
+        take = self._dispatcher.namespace if resource is NAMESPACES else self._dispatcher.ours
+        take(True, body)
