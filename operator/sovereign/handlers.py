@@ -5,11 +5,10 @@
 
 from typing import Any
 
-import kopf
-
 from sovereign.api.kinds import KINDS
 from sovereign.api.meta import GROUP, VERSION
 from sovereign.cluster.connection import Connection
+from sovereign.cluster.framework import kopf
 from sovereign.cluster.session import Watching, session
 from sovereign.controllers.dispatch import Dispatcher
 
