@@ -61,6 +61,9 @@ BENCHES: Final = (
         sizes=(1000, 10_000),
         few=1,
     ),
+    Bench(
+        "start", "from the start of the process to ready, with nothing to look after", sizes=(1,), counts="operators"
+    ),
 )
 
 
