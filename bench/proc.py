@@ -1,6 +1,10 @@
-"""CPU of processes, from /proc."""
+"""CPU and memory of processes, from /proc."""
 
 from pathlib import Path
+from typing import Final, NamedTuple
+
+_MIB: Final = 1024.0
+"""KiB, in which /proc counts."""
 
 
 def cpu(pid: int) -> float:
@@ -9,3 +13,31 @@ def cpu(pid: int) -> float:
     for task in Path(f"/proc/{pid}/task").iterdir():
         total += int((task / "schedstat").read_text().split()[0])
     return total / 1e9
+
+
+class Memory(NamedTuple):
+    """Memory of a process, in MiB."""
+
+    rss: float
+    """What is resident now, shared pages in full."""
+    pss: float
+    """The same, shared pages divided by how many processes share them."""
+    peak: float
+    """The most that was ever resident."""
+
+
+def memory(pid: int) -> Memory:
+    """Memory of a process as the kernel counts it now (proc(5): smaps_rollup, status)."""
+    now = fields(Path(f"/proc/{pid}/smaps_rollup").read_text())
+    ever = fields(Path(f"/proc/{pid}/status").read_text())
+    return Memory(now["Rss"] / _MIB, now["Pss"] / _MIB, ever["VmHWM"] / _MIB)
+
+
+def fields(text: str) -> dict[str, int]:
+    """The lines ``Name:   123 kB`` of a file in /proc."""
+    found = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if value.endswith(" kB"):
+            found[name] = int(value.removesuffix(" kB"))
+    return found

@@ -71,6 +71,9 @@ BENCHES: Final = (
         counts="MiB of weights",
     ),
     Bench("heartbeat", "what node status updates cost that change nothing", counts="nodes"),
+    Bench(
+        "start", "from the start of the process to ready, with nothing to look after", sizes=(1,), counts="operators"
+    ),
 )
 
 

@@ -5,9 +5,8 @@
 
 from typing import Any
 
-import kopf
-
 from sovereign.cluster.connection import Connection
+from sovereign.cluster.framework import kopf
 from sovereign.cluster.resources import NAMESPACES, SELDOM
 from sovereign.cluster.session import Watching, session
 from sovereign.controllers.dispatch import Dispatcher

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-import kopf
 import msgspec
 
 from sovereign import __version__, handlers
@@ -24,6 +23,7 @@ from sovereign.cluster.connection import Connection
 from sovereign.cluster.endpoints import serve
 from sovereign.cluster.events import Events
 from sovereign.cluster.evidence import Recorder
+from sovereign.cluster.framework import kopf
 from sovereign.cluster.lease import DURATION, Lease, Timing
 from sovereign.cluster.listener import listen
 from sovereign.cluster.nodes import NodeRow

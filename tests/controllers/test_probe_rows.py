@@ -62,7 +62,7 @@ def test_a_probes_job_is_no_child_of_its_pool(dispatcher: Dispatcher, queue: Que
     assert Key(POOL, "x", "chat") not in dispatcher._store.children
     dispatcher.child(row, None)
     assert dispatcher.vanished == set(), "nobody asks whether the pool is still there"
-    assert not dispatcher._store.children[PROBES]
+    assert PROBES not in dispatcher._store.children
 
 
 def test_a_probes_pod_is_no_replica_of_its_pool(dispatcher: Dispatcher, queue: Queue) -> None:

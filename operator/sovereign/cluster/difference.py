@@ -43,7 +43,7 @@ def difference(desired: dict[str, Any], wanted: bytes, row: Child | None) -> Dif
         return Difference.NONE
     if row.live is None:
         return Difference.APPLY
-    if not contains(orjson.loads(row.live), governed(desired)):
+    if not contains(orjson.loads(row.live.read()), governed(desired)):
         return Difference.APPLY
     if row.foreign:
         return Difference.REPLACE

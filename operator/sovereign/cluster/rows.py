@@ -20,6 +20,7 @@ from sovereign.api.meta import (
     SCALE_MANAGER,
     approving_policy,
 )
+from sovereign.cluster.packed import Packed, pack
 from sovereign.residency import pod_spec, running
 
 Manifest = Mapping[str, Any]
@@ -86,7 +87,7 @@ class Child(msgspec.Struct):
     foreign: bool
     """Whether another writer owns a field of the spec."""
     deleting: bool
-    live: bytes | None
+    live: Packed | None
     """JSON of what was hashed; kept only until it has been compared with what is wanted."""
     state: JobState | DeploymentState | str | None = None
     """A claim's state is its phase."""
@@ -151,14 +152,14 @@ def owner_of(metadata: Manifest) -> OwnerKey | None:
     """The controller of an object."""
     for reference in metadata.get("ownerReferences") or ():
         if reference.get("controller"):
-            return OwnerKey(reference["kind"], reference["name"], reference["uid"])
+            return OwnerKey(intern(reference["kind"]), intern(reference["name"]), intern(reference["uid"]))
     return None
 
 
 def _labelled_owner(labels: Mapping[str, str]) -> OwnerKey | None:
     """The owner by its labels: of a claim that outlives its model, and of a child that somebody orphaned."""
     kind = _OWNER_KINDS.get(labels.get(LABEL_COMPONENT, ""))
-    return OwnerKey(kind, labels.get(LABEL_INSTANCE, "")) if kind else None
+    return OwnerKey(kind, intern(labels.get(LABEL_INSTANCE, ""))) if kind else None
 
 
 def child(manifest: Manifest, kind: str) -> Child:
@@ -170,15 +171,15 @@ def child(manifest: Manifest, kind: str) -> Child:
     live = orjson.dumps(governed(manifest), option=orjson.OPT_SORT_KEYS)
     return Child(
         kind=kind,
-        namespace=metadata.get("namespace", ""),
-        name=metadata["name"],
+        namespace=intern(metadata.get("namespace", "")),
+        name=intern(metadata["name"]),
         uid=metadata["uid"],
         version=int(metadata["resourceVersion"]),
         owner=owner,
         digest=digest(live),
         foreign=kind not in _WRITTEN_BY_CLUSTER and _foreign(metadata),
         deleting="deletionTimestamp" in metadata,
-        live=live,
+        live=pack(kind, live),
         state=_state(manifest, kind),
         replicas=manifest["spec"].get("replicas") if kind == "Deployment" and _owns_replicas(metadata) else None,
     )
@@ -260,7 +261,7 @@ def pod(manifest: Manifest) -> Pod:
     owner = owner_of(metadata)
     probe = labels.get(LABEL_COMPONENT) == COMPONENT_PROBE and owner is not None and owner.kind == "Job"
     return Pod(
-        namespace=metadata["namespace"],
+        namespace=intern(metadata["namespace"]),
         name=metadata["name"],
         uid=metadata["uid"],
         version=int(metadata["resourceVersion"]),

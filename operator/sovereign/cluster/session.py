@@ -10,9 +10,9 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
-import kopf
 
 from sovereign.cluster.connection import Connection
+from sovereign.cluster.framework import kopf
 
 Listed = Callable[[str], object]
 """Told the path of each collection that was listed again, after it was listed once."""

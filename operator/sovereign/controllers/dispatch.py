@@ -304,7 +304,7 @@ class Dispatcher:
         owned = row.owner is not None and row.owner.uid and row.owner.kind in (POLICY, MODEL, POOL)
         content = None
         if not gone and row.live is not None and not owned and owner not in self._store.objects:
-            manifest = orjson.loads(row.live)
+            manifest = orjson.loads(row.live.read())
             manifest["metadata"] |= {"uid": row.uid, "resourceVersion": row.version}
             content = other(manifest, row.kind)
         if content is not None or self._store.others.known(row.kind, row.namespace, row.name):

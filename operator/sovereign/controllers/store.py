@@ -1,16 +1,20 @@
 """Everything the operator knows, indexed for the questions that reconciling asks. No I/O; what changed is told to a listener."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from sys import intern
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import orjson
 from pydantic import ValidationError
 
 from sovereign.api.kinds import BY_KIND
 from sovereign.api.meta import approving_policy
+from sovereign.cluster.packed import Packed, pack
 from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import PROBE_KIND, Child, Pod
+from sovereign.controllers.index import Index
 from sovereign.plan.governance import Governance, govern
 from sovereign.plan.inventory import Node, Owner, Policy, Settings
 from sovereign.plan.model import claim_of
@@ -31,15 +35,18 @@ PROBES: Final = Key(PROBE_KIND, "", "")
 """The one key under which the network is probed: what it may cost is counted for the whole cluster."""
 
 
+_RECENT: Final = 64
+"""Specs and statuses that are kept unpacked: a reconcile reads them several times."""
+
+
 class Object(msgspec.Struct):
-    """One of our objects."""
+    """One of our objects. Spec and status are kept as packed JSON: as models and dictionaries they take twenty times as much."""
 
     owner: Owner
-    spec: Any
-    """The typed spec, or None when it cannot be understood."""
+    packed_spec: Packed
     problem: str
-    """Why it cannot be understood."""
-    status: dict[str, Any]
+    """Why the spec cannot be understood."""
+    packed_status: Packed
     version: int
     deleting: bool
     written_at: float = 0.0
@@ -66,6 +73,34 @@ class Object(msgspec.Struct):
     def name(self) -> str:
         """Name."""
         return self.owner.name
+
+    @property
+    def spec(self) -> Any:
+        """The typed spec, or None when it cannot be understood."""
+        return None if self.problem else _spec(self.owner.kind, self.packed_spec)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The status; what is changed in it is not kept."""
+        return _status(self.packed_status)
+
+    @status.setter
+    def status(self, status: dict[str, Any]) -> None:
+        self.packed_status = _pack_status(self.owner.kind, status)
+
+
+@lru_cache(_RECENT)
+def _spec(kind: str, packed: Packed) -> Any:
+    return BY_KIND[kind].parse({"spec": orjson.loads(packed.read())})
+
+
+@lru_cache(_RECENT)
+def _status(packed: Packed) -> dict[str, Any]:
+    return orjson.loads(packed.read())  # type: ignore[no-any-return]
+
+
+def _pack_status(kind: str, status: Mapping[str, Any]) -> Packed:
+    return pack(f"{kind}/status", orjson.dumps(status))
 
 
 class ChildName(NamedTuple):
@@ -100,23 +135,23 @@ def decode(body: Mapping[str, Any]) -> Object:
     metadata = body["metadata"]
     kind = body["kind"]
     owner = Owner(
-        kind=kind,
-        name=metadata["name"],
-        uid=metadata["uid"],
-        namespace=metadata.get("namespace", ""),
+        kind=intern(kind),
+        name=intern(metadata["name"]),
+        uid=intern(metadata["uid"]),
+        namespace=intern(metadata.get("namespace", "")),
         generation=metadata.get("generation", 0),
         labels=dict(metadata.get("labels") or {}),
     )
-    spec, problem = None, ""
+    spec, problem = pack(f"{kind}/spec", orjson.dumps(body.get("spec") or {})), ""
     try:
-        spec = BY_KIND[kind].parse(dict(body))
+        _spec(kind, spec)
     except ValidationError as error:
         problem = "; ".join(_complaint(detail) for detail in error.errors()[:5])
     return Object(
         owner=owner,
-        spec=spec,
+        packed_spec=spec,
         problem=problem,
-        status=dict(body.get("status") or {}),
+        packed_status=_pack_status(kind, body.get("status") or {}),
         version=int(metadata["resourceVersion"]),
         deleting="deletionTimestamp" in metadata,
     )
@@ -166,12 +201,12 @@ class Store:
         self.volumes = Volumes(self.nodes, self.approved)
         self.others = Others()
         self.pods: dict[tuple[str, str], Pod] = {}
-        self.pods_by_node: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-        self.pods_by_namespace: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-        self._pods_by_key: defaultdict[Key, set[tuple[str, str]]] = defaultdict(set)
-        self.children: defaultdict[Key, set[ChildName]] = defaultdict(set)
-        self._by_namespace: defaultdict[str, set[Key]] = defaultdict(set)
-        self._by_reference: defaultdict[Reference, set[Key]] = defaultdict(set)
+        self.pods_by_node: Index[str, tuple[str, str]] = Index()
+        self.pods_by_namespace: Index[str, tuple[str, str]] = Index()
+        self._pods_by_key: Index[Key, tuple[str, str]] = Index()
+        self.children: Index[Key, ChildName] = Index()
+        self._by_namespace: Index[str, Key] = Index()
+        self._by_reference: Index[Reference, Key] = Index()
         self._policies: dict[str, Policy] = {}
         self._dedicating: tuple[Policy, ...] = ()
         self._governance: dict[str, Governance] = {}
@@ -186,13 +221,15 @@ class Store:
             return False
         if known is not None:
             item.written_at, item.answer = known.written_at, known.answer
-            self._unrefer(known)
         self.objects[key] = item
-        self._refer(item)
+        if known is None or known.packed_spec != item.packed_spec:
+            if known is not None:
+                self._unrefer(known)
+            self._refer(item)
         if item.owner.kind == POLICY:
             self._put_policy(item)
         else:
-            self._by_namespace[item.owner.namespace].add(key)
+            self._by_namespace.add(item.owner.namespace, key)
         return True
 
     def drop(self, key: Key) -> bool:
@@ -201,7 +238,7 @@ class Store:
         if item is None:
             return False
         self._unrefer(item)
-        self._by_namespace[key.namespace].discard(key)
+        self._by_namespace.discard(key.namespace, key)
         if key.kind == POLICY:
             self._policies.pop(key.name, None)
             self.approved.pop(key.name, None)
@@ -210,14 +247,11 @@ class Store:
 
     def _refer(self, item: Object) -> None:
         if (reference := _reference(item)) is not None:
-            self._by_reference[reference].add(item.key)
+            self._by_reference.add(reference, item.key)
 
     def _unrefer(self, item: Object) -> None:
         if (reference := _reference(item)) is not None:
-            named = self._by_reference[reference]
-            named.discard(item.key)
-            if not named:
-                del self._by_reference[reference]
+            self._by_reference.discard(reference, item.key)
 
     def _put_policy(self, item: Object) -> None:
         name = item.owner.name
@@ -338,9 +372,9 @@ class Store:
         """Keep the indices of pods."""
         if old is not None:
             place = (old.namespace, old.name)
-            self.pods_by_node[old.node].discard(place)
-            self.pods_by_namespace[old.namespace].discard(place)
-            self._pods_by_key[belongs_to(old)].discard(place)
+            self.pods_by_node.discard(old.node, place)
+            self.pods_by_namespace.discard(old.namespace, place)
+            self._pods_by_key.discard(belongs_to(old), place)
             if new is None or new.uid != old.uid:
                 self.findings.drop(old.uid)
             if new is None:
@@ -349,9 +383,9 @@ class Store:
             place = (new.namespace, new.name)
             self.pods[place] = new
             if new.node:
-                self.pods_by_node[new.node].add(place)
-            self.pods_by_namespace[new.namespace].add(place)
-            self._pods_by_key[belongs_to(new)].add(place)
+                self.pods_by_node.add(new.node, place)
+            self.pods_by_namespace.add(new.namespace, place)
+            self._pods_by_key.add(belongs_to(new), place)
 
     def pods_of(self, key: Key) -> list[Pod]:
         """The pods that serve a pool, or import a model, by name."""
@@ -384,7 +418,7 @@ class Store:
         owner = Key(row.owner.kind, namespace, row.owner.name)
         name = ChildName(row.kind, row.namespace, row.name)
         if new is None:
-            self.children[owner].discard(name)
+            self.children.discard(owner, name)
         else:
-            self.children[owner].add(name)
+            self.children.add(owner, name)
         return owner
