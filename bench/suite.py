@@ -71,6 +71,13 @@ BENCHES: Final = (
         counts="MiB of weights",
     ),
     Bench("heartbeat", "what node status updates cost that change nothing", counts="nodes"),
+    Bench(
+        "restart",
+        "an operator that finds everything in place, against raw lists of the same",
+        sizes=(1000, 10_000),
+        few=3,
+    ),
+    Bench("failover", "a leader that is killed, or stands still, until the standby's first correct write"),
 )
 
 

@@ -59,6 +59,7 @@ class Engine:
             metrics.ACTIVE_WORKERS.labels(key.kind).dec()
             metrics.RECONCILES.labels(key.kind, result).inc()
             metrics.RECONCILE_SECONDS.labels(key.kind).observe(time.perf_counter() - started)
+            metrics.LAST_RECONCILE.set_to_current_time()
 
     def _conclude(self, key: Key, outcome: Outcome) -> str:
         """Queue the key again if its reconcile wants that; returns the result for the metrics."""
