@@ -29,6 +29,7 @@ class Engine:
 
     async def run(self) -> None:
         """Work until cancelled. A reconcile in progress is cancelled between two requests: all state is level-triggered."""
+        self._queue.begin()
         async with asyncio.TaskGroup() as group:
             for _ in range(self._count):
                 group.create_task(self._work())
