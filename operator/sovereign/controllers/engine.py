@@ -41,6 +41,8 @@ class Engine:
                 await self._reconcile(key)
             finally:
                 self._queue.done(key)
+            # A reconcile that finds nothing to do awaits nothing: answers, events and the lease have their turn.
+            await asyncio.sleep(0)
 
     async def _reconcile(self, key: Key) -> None:
         started = time.perf_counter()
