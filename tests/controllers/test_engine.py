@@ -1,6 +1,7 @@
 """The workers over the queue."""
 
 import asyncio
+from itertools import pairwise
 
 from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.engine import Engine
@@ -22,4 +23,4 @@ async def test_reconciles_that_await_nothing_leave_others_their_turn() -> None:
         await asyncio.sleep(0)
         seen.append(done)
     workers.cancel()
-    assert max(later - earlier for earlier, later in zip(seen, seen[1:], strict=False)) <= 4
+    assert max(later - earlier for earlier, later in pairwise(seen)) <= 4
