@@ -74,6 +74,13 @@ BENCHES: Final = (
     Bench(
         "start", "from the start of the process to ready, with nothing to look after", sizes=(1,), counts="operators"
     ),
+    Bench(
+        "restart",
+        "an operator that finds everything in place, against raw lists of the same",
+        sizes=(1000, 10_000),
+        few=3,
+    ),
+    Bench("failover", "a leader that is killed, or stands still, until the standby's first correct write"),
 )
 
 

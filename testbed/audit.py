@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ class Request:
     name: str
     code: int  # HTTP status, 0 while it is unknown
     uri: str
+    received: float = 0.0  # seconds since the epoch, by the API server's clock
+    answered: float = 0.0  # the same; when it was answered, or a watch was opened
 
     @property
     def writes(self) -> bool:
@@ -50,7 +53,7 @@ def requests(log: Path, since: int = 0) -> list[Request]:
         for line in lines:
             if line.endswith(b"\n"):  # else it is being written
                 event = orjson.loads(line)
-                found[event["auditID"]] = _request(event)
+                found[event["auditID"]] = request(event)
     return list(found.values())
 
 
@@ -78,7 +81,8 @@ def settle(log: Path, kubectl: Kubectl, timeout: float = 10) -> None:
         time.sleep(0.02)
 
 
-def _request(event: dict[str, Any]) -> Request:
+def request(event: dict[str, Any]) -> Request:
+    """One line of the log, parsed."""
     target = event.get("objectRef", {})
     parts = [target[key] for key in ("resource", "subresource") if target.get(key)]
     return Request(
@@ -90,4 +94,10 @@ def _request(event: dict[str, Any]) -> Request:
         name=target.get("name", ""),
         code=event.get("responseStatus", {}).get("code", 0),
         uri=event["requestURI"],
+        received=_epoch(event["requestReceivedTimestamp"]),
+        answered=_epoch(event["stageTimestamp"]),
     )
+
+
+def _epoch(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()

@@ -125,7 +125,7 @@ class Operator:
 
     async def _run(self, client: Client, election: Client) -> int:
         settings = await self._discover(client)
-        store, queue = Store(settings), Queue()
+        store, queue = Store(settings), Queue(standby=True)
         dispatcher = Dispatcher(store, queue)
         caches = {resource.kind: _children(client, resource, dispatcher) for resource in self._served(settings)}
         watched = [*_surroundings(client, dispatcher), *caches.values()]

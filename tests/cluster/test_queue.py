@@ -48,6 +48,46 @@ async def test_repairs_go_first() -> None:
     assert [await queue.get() for _ in range(3)] == [C, A, B]
 
 
+async def test_a_backlog_is_worked_off_from_what_changed_last() -> None:
+    queue = Queue(standby=True)
+    for key in (A, B, C, A):
+        queue.add(key)
+    assert len(queue) == 3
+    queue.begin()
+    assert [await queue.get() for _ in range(3)] == [A, C, B]
+    assert len(queue) == 0
+
+
+async def test_what_is_added_takes_turns_with_the_backlog() -> None:
+    queue = Queue(standby=True)
+    old = [Key("Pod", "ns", str(number)) for number in range(3)]
+    for key in old:
+        queue.add(key)
+    queue.begin()
+    for key in (A, B, C):
+        queue.add(key)
+    assert [await queue.get() for _ in range(6)] == [old[2], A, old[1], B, old[0], C]
+
+
+async def test_what_is_added_again_leaves_the_backlog() -> None:
+    queue = Queue(standby=True)
+    for key in (A, B, C):
+        queue.add(key)
+    queue.begin()
+    queue.add(A)
+    assert len(queue) == 3
+    assert [await queue.get() for _ in range(3)] == [C, A, B]
+
+
+async def test_repairs_do_not_wait_for_the_backlog() -> None:
+    queue = Queue(standby=True)
+    queue.add(A)
+    queue.add(B, first=True)
+    queue.begin()
+    assert {await queue.get(), await queue.get()} == {A, B}
+    assert len(queue) == 0
+
+
 async def test_back_off_doubles_and_is_bounded_and_forgotten() -> None:
     queue = Queue(Clock())
     delays = [queue.retry(A) for _ in range(12)]

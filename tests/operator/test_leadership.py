@@ -133,5 +133,23 @@ def test_wall_clocks_that_jump_change_nothing(lab: Lab, pair: Pair, place: str) 
     pair.assert_one_at_a_time(changes=1)
 
 
+def test_a_standby_sees_at_once_that_the_lease_was_given_up(lab: Lab, running: list[Process]) -> None:
+    """Long before its next look, which would come after 80 s."""
+    for process in running:
+        if process.runs:
+            process.stop()
+    first = lab.start(SOVEREIGN_LEASE_DURATION="600")
+    wait_for("the first", lambda: first.leads)
+    since = lab.position()
+    second = lab.start(SOVEREIGN_LEASE_DURATION="600")
+    try:
+        wait_for("the second", lambda: second.get("/readyz") == "ok")
+        wait_for("its look at the lease", lambda: any(one.resource == "leases" for one in lab.cluster.requests(since)))
+        assert first.stop() < 30
+        wait_for("the second to lead", lambda: second.leads, 30)
+    finally:
+        second.stop()
+
+
 def uids(lab: Lab, place: str) -> set[str]:
     return {pod["metadata"]["uid"] for pod in lab.pods(place, "chat")}

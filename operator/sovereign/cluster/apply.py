@@ -37,6 +37,16 @@ class Written:
     """The field that the API server did not store as it was written."""
 
 
+def unchanged(caches: Caches, desired: dict[str, Any]) -> Written | None:
+    """What ``apply`` would say of a child with which nothing has to be done; None where something has."""
+    metadata = desired["metadata"]
+    row = caches[desired["kind"]].rows.get((metadata.get("namespace", ""), metadata["name"]))
+    todo = difference(desired, fingerprint(desired), row)
+    if row is None or todo is not Difference.NONE or _worth_another_try(row):
+        return None
+    return Written(desired["kind"], metadata["name"], todo, pruned=row.pruned)
+
+
 async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Written:
     """Make one child what ``desired`` says, with the fewest requests.
 

@@ -53,23 +53,23 @@ def difference(desired: dict[str, Any], wanted: bytes, row: Child | None) -> Dif
 
 
 def contains(live: Any, desired: Any, key: str = "", parent: str = "") -> bool:
-    """Whether everything that ``desired`` says holds in ``live``."""
+    """Whether everything that ``desired`` says holds in ``live``.
+
+    Most of it is the same to the letter, which the interpreter sees by itself, and much faster; only along the paths to what the API
+    server filled in is each member looked at.
+    """
+    if live == desired or (not desired and not live and isinstance(desired, (dict, list))):
+        return True
     if isinstance(desired, dict):
-        if not desired and not live:
-            return True
         if not isinstance(live, dict):
             return False
         return all(_member(live, name, value, key) for name, value in desired.items())
     if isinstance(desired, list):
-        if not desired and not live:
-            return True
         if not isinstance(live, list) or len(live) != len(desired):
             return False
         if key == "ownerReferences":
             return all(any(contains(have, want) for have in live) for want in desired)
         return all(contains(have, want, key) for have, want in zip(live, desired, strict=True))
-    if live == desired:
-        return True
     return (parent in _QUANTITY_PARENTS or key in _QUANTITY_KEYS) and _same_quantity(live, desired)
 
 

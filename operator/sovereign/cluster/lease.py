@@ -4,9 +4,13 @@ As in client-go: a holder renews again and again and gives up when it could not 
 they have seen no renewal for as long as it lasts by their own monotonic clocks, so wrong wall clocks do no harm. The holder's deadline
 is shorter than the lease, so it has stopped before another may begin. A holder whose process stood still meanwhile does not know
 that yet when it wakes up: what it is about to write asks ``held`` first.
+
+A standby watches the lease besides looking at it now and then. It sees a renewal when it is made, and never before, so it may wake
+just when the lease has run out; and it sees at once that the lease was given up.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,6 +25,10 @@ from sovereign.cluster.resources import LEASES
 
 logger = logging.getLogger(__name__)
 DURATION: Final = 15.0
+_WATCH: Final = "300"
+"""Seconds that one watch of the lease lasts."""
+_PUNCTUAL: Final = 0.002
+"""Seconds by which timers may be early."""
 
 
 class Timing(NamedTuple):
@@ -56,16 +64,16 @@ class Lease:
         self.holder = ""
         self._seen: tuple[str, str] = ("", "")
         self._seen_at = 0.0
+        self._lasts = timing.duration
+        """Seconds for which the lease was taken when it was seen last."""
+        self._stirred = asyncio.Event()
+        """Set when there is reason to try at once."""
         self._transitions = 0
 
     async def run(self, lost: Callable[[], None]) -> None:
         """Take the lease and keep it; calls ``lost`` when it could not be kept. Ends only then, or when cancelled."""
         timing = self._timing
-        started = _now()
-        while not await self._attempt(timing.deadline):
-            await asyncio.sleep(timing.retry)
-            started = _now()
-        self._renewed = started
+        self._renewed = await self._stand_by()
         self.leading.set()
         logger.info("Leading as %s", self.identity)
         while True:
@@ -78,6 +86,41 @@ class Lease:
         self.leading.clear()
         logger.error("Lost the lease to %s", self.holder or "nobody")
         lost()
+
+    async def _stand_by(self) -> float:
+        """Wait until the lease can be taken, and take it; returns when that was sent."""
+        following = asyncio.create_task(self._follow(), name="lease of another")
+        try:
+            while True:
+                started = _now()
+                if await self._attempt(self._timing.deadline):
+                    return started
+                await self._pause()
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+
+    async def _pause(self) -> None:
+        """Wait until it is time for another attempt: when the lease runs out, or is given up, and never longer than between two looks."""
+        left = self._seen_at + self._lasts - _now() + _PUNCTUAL
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left if 0 < left < self._timing.retry else self._timing.retry):
+                await self._stirred.wait()
+        self._stirred.clear()
+
+    async def _follow(self) -> None:
+        """Watch what another does with the lease. What this misses, the next attempt finds."""
+        params = {"fieldSelector": f"metadata.name={self._name}", "timeoutSeconds": _WATCH}
+        while True:
+            try:
+                async for event in self._client.watch(self._path(), params):
+                    spec = event["object"].get("spec") or {}
+                    self._regard(spec)
+                    if event["type"] == "DELETED" or not spec.get("holderIdentity"):
+                        self._stirred.set()
+            except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+                logger.info("The lease cannot be watched, and is looked at now and then: %s", error)
+            await asyncio.sleep(self._timing.retry)
 
     @property
     def held(self) -> bool:
@@ -115,20 +158,19 @@ class Lease:
                 raise
             return await self._write(None)
         spec = lease.get("spec") or {}
-        self.holder = spec.get("holderIdentity") or ""
+        self._regard(spec)
         self._transitions = spec.get("leaseTransitions") or 0
-        if self.holder not in ("", self.identity) and not self._ran_out(spec):
+        if self.holder not in ("", self.identity) and _now() - self._seen_at < self._lasts:
             return False
         return await self._write(lease)
 
-    def _ran_out(self, spec: dict[str, Any]) -> bool:
-        """Whether the holder has not renewed for as long as the lease lasts, by our own clock."""
+    def _regard(self, spec: dict[str, Any]) -> None:
+        """See who holds the lease; a renewal lasts from when it is seen, by our own clock."""
+        self.holder = spec.get("holderIdentity") or ""
+        self._lasts = float(spec.get("leaseDurationSeconds") or self._timing.duration)
         seen = (self.holder, spec.get("renewTime") or "")
-        now = _now()
         if seen != self._seen:
-            self._seen, self._seen_at = seen, now
-            return False
-        return now - self._seen_at >= float(spec.get("leaseDurationSeconds") or self._timing.duration)
+            self._seen, self._seen_at = seen, _now()
 
     async def _write(self, lease: dict[str, Any] | None) -> bool:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

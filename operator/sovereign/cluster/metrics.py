@@ -27,6 +27,9 @@ RECONCILE_SECONDS: Final = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     registry=REGISTRY,
 )
+LAST_RECONCILE: Final = Gauge(
+    "sovereign_last_reconcile_timestamp_seconds", "When a reconciliation ended last.", registry=REGISTRY
+)
 ACTIVE_WORKERS: Final = Gauge(
     "controller_runtime_active_workers", "Workers that are busy.", ["controller"], registry=REGISTRY
 )

@@ -2,6 +2,9 @@
 
 The contract is that of client-go's workqueue: a key that is added while it is processed is processed once more afterwards, never
 twice at the same time; many adds before processing are one.
+
+Before anybody works, on a standby and while caches are read, keys form a backlog. What changed last comes out of it first: the leader
+that is gone has most likely seen to the rest. What is added while it is worked off takes turns with it.
 """
 
 import asyncio
@@ -28,9 +31,14 @@ class Key(NamedTuple):
 class Queue:
     """Keys waiting to be reconciled."""
 
-    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, clock: Callable[[], float] | None = None, *, standby: bool = False) -> None:
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._ready: deque[Key] = deque()
+        self._standby = standby
+        self._backlog: dict[Key, None] = {}
+        """In the order in which they were added last."""
+        self._from_backlog = False
+        """Whether the last key was."""
         self._queued: set[Key] = set()
         self._active: set[Key] = set()
         self._again: set[Key] = set()
@@ -53,18 +61,27 @@ class Queue:
 
     def add(self, key: Key, *, first: bool = False) -> None:
         """Queue ``key``; ``first`` puts it before all others (repairs)."""
-        if key in self._queued:
+        if key in self._backlog:
+            del self._backlog[key]
+        elif key in self._queued:
             return
-        if key in self._active:
+        elif key in self._active:
             self._again.add(key)
             return
-        self.on_add()
+        else:
+            self.on_add()
         self._queued.add(key)
         if first:
             self._ready.appendleft(key)
+        elif self._standby:
+            self._backlog[key] = None
         else:
             self._ready.append(key)
         self._wake.set()
+
+    def begin(self) -> None:
+        """From now on keys are taken out as they come: there are workers."""
+        self._standby = False
 
     def add_after(self, key: Key, delay: float) -> None:
         """Queue ``key`` in ``delay`` seconds; the earliest of several such calls counts."""
@@ -91,8 +108,8 @@ class Queue:
         """The next key. Call ``done`` when it has been processed."""
         while True:
             timeout = self._release_due()
-            if self._ready:
-                key = self._ready.popleft()
+            if self._ready or self._backlog:
+                key = self._next()
                 self._queued.discard(key)
                 self._active.add(key)
                 return key
@@ -102,6 +119,10 @@ class Queue:
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    def _next(self) -> Key:
+        self._from_backlog = bool(self._backlog) and not (self._ready and self._from_backlog)
+        return self._backlog.popitem()[0] if self._from_backlog else self._ready.popleft()
 
     def done(self, key: Key) -> None:
         """``key`` has been processed."""

@@ -31,15 +31,9 @@ async def bring_about(
 
     Returns the first child that could not be written, which is worth trying again.
     """
-    limit = asyncio.Semaphore(CONCURRENCY)
-
-    async def one(manifest: dict[str, Any]) -> apply.Written:
-        async with limit:
-            return await apply.apply(context.client, context.caches, manifest)
-
     failure: Verdict | None = None
     for wave in _waves(desired):
-        results = await asyncio.gather(*(one(manifest) for manifest in wave), return_exceptions=True)
+        results = await _write(context, wave)
         for result in results:
             if isinstance(result, apply.Written) and result.drifted:
                 _tell_drift(context, item, result)
@@ -49,6 +43,22 @@ async def bring_about(
     else:
         await _prune(context, item.key, desired, keep)
     return failure
+
+
+async def _write(context: Context, wave: Sequence[dict[str, Any]]) -> list[apply.Written | BaseException]:
+    """What came of each child. Those with which nothing has to be done, mostly all of them, cost no task."""
+    limit = asyncio.Semaphore(CONCURRENCY)
+
+    async def one(manifest: dict[str, Any]) -> apply.Written:
+        async with limit:
+            return await apply.apply(context.client, context.caches, manifest)
+
+    known = [apply.unchanged(context.caches, manifest) for manifest in wave]
+    different = [manifest for manifest, found in zip(wave, known, strict=True) if found is None]
+    if not different:
+        return [found for found in known if found is not None]
+    written = iter(await asyncio.gather(*(one(manifest) for manifest in different), return_exceptions=True))
+    return [next(written) if found is None else found for found in known]
 
 
 def _tell_drift(context: Context, item: Object, written: apply.Written) -> None:

@@ -34,8 +34,8 @@ class Dispatcher:
         """Owners of children that disappeared; they are looked up before the children are made again."""
 
     def everything(self) -> None:
-        """Look at all that is known: at the start, and never again."""
-        for key in self._store.objects:
+        """Look at all that is known: at the start, and never again. The last is reconciled first: policies."""
+        for key in sorted(self._store.objects, key=lambda key: key.kind):
             self._queue.add(key)
         for node in self._store.nodes.values():
             self._look_at(node)

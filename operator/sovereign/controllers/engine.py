@@ -29,6 +29,7 @@ class Engine:
 
     async def run(self) -> None:
         """Work until cancelled. A reconcile in progress is cancelled between two requests: all state is level-triggered."""
+        self._queue.begin()
         async with asyncio.TaskGroup() as group:
             for _ in range(self._count):
                 group.create_task(self._work())
@@ -40,6 +41,8 @@ class Engine:
                 await self._reconcile(key)
             finally:
                 self._queue.done(key)
+            # A reconcile that finds nothing to do awaits nothing: answers, events and the lease have their turn.
+            await asyncio.sleep(0)
 
     async def _reconcile(self, key: Key) -> None:
         started = time.perf_counter()
@@ -59,6 +62,7 @@ class Engine:
             metrics.ACTIVE_WORKERS.labels(key.kind).dec()
             metrics.RECONCILES.labels(key.kind, result).inc()
             metrics.RECONCILE_SECONDS.labels(key.kind).observe(time.perf_counter() - started)
+            metrics.LAST_RECONCILE.set_to_current_time()
 
     def _conclude(self, key: Key, outcome: Outcome) -> str:
         """Queue the key again if its reconcile wants that; returns the result for the metrics."""
