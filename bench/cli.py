@@ -71,6 +71,22 @@ def run(
     raise typer.Exit(1 if recorder.run.failed else 0)
 
 
+@app.command(epilog=_example("report", "report build/bench/1k.json build/bench/10k.json --out docs"))
+def report(
+    results: Annotated[
+        list[Path] | None, typer.Argument(help=f"What runs wrote; of several the newest result counts. [{RESULTS}]")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Where the page goes, and the folder of its plots.", file_okay=False)
+    ] = Path("docs"),
+) -> None:
+    """Write a page of results, benchmarks.md, and its plots; goals that are missed are shown, and do not fail."""
+    from bench.report import write
+
+    for path in write(_load(results or [RESULTS]), out):
+        typer.echo(path)
+
+
 @app.command(epilog=_example("check", "check build/bench/smoke.json --ranges smoke", "check -o json"))
 def check(
     results: Annotated[
@@ -99,22 +115,6 @@ def check(
     else:
         tables.show(judged, failed)
     raise typer.Exit(0 if not failed and all(one.verdict.ok for one in judged) else 1)
-
-
-@app.command(epilog=_example("report", "report build/bench/1k.json build/bench/10k.json --out docs"))
-def report(
-    results: Annotated[
-        list[Path] | None, typer.Argument(help=f"What runs wrote; of several the newest result counts. [{RESULTS}]")
-    ] = None,
-    out: Annotated[
-        Path, typer.Option(help="Where the page goes, and the folder of its plots.", file_okay=False)
-    ] = Path("docs"),
-) -> None:
-    """Write a page of results, benchmarks.md, and its plots; goals that are missed are shown, and do not fail."""
-    from bench.report import write
-
-    for path in write(_load(results or [RESULTS]), out):
-        typer.echo(path)
 
 
 def _load(paths: list[Path]) -> list["Run"]:
