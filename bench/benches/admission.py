@@ -29,7 +29,7 @@ def run(ground: Ground, work: Work) -> Iterator[Result]:
             yield from _added(place, "create", place.pod(), work, rounds)
             yield from _added(place, "unpinned", place.pod(pinned=False), work, rounds)
             yield from _added(place, "bind", place.binding(work.size), work, rounds)
-        yield from _each_rule(ground, place, work, rounds)
+        yield from _each_rule(ground, place, work, rounds // 2)
 
 
 @contextmanager
