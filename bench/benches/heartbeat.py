@@ -22,8 +22,8 @@ from sovereign.cluster.client import Client
 from sovereign.cluster.resources import NODES
 from testbed.chaos.operator import Process
 
-UPDATES: Final = 1000
-"""Heartbeats of one turn."""
+UPDATES: Final = (300, 1000)
+"""Heartbeats of one turn: at least, and at most."""
 IMAGES: Final = 50
 STRATEGIC: Final = "application/strategic-merge-patch+json"
 _CONDITIONS: Final = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable", "Ready")
@@ -56,6 +56,8 @@ class Heart:
         self._ground = ground
         self._names = [f"heart-{number}" for number in range(size)]
         self._ticks = count(1)
+        fewest, most = UPDATES
+        self._updates = max(fewest, min(size, most))
 
     @contextmanager
     def nodes(self) -> Iterator[None]:
@@ -81,7 +83,7 @@ class Heart:
         usage = Usage(operator=pid)
         time.sleep(lasted)
         idle = usage.so_far()["operator"]
-        return (busy - idle) / UPDATES, requests
+        return (busy - idle) / self._updates, requests
 
     def beat(self) -> float:
         """Write heartbeats; returns the seconds that it took.
@@ -99,9 +101,9 @@ class Heart:
             answer = await client.patch(path, {"status": {"conditions": beats}}, kind=STRATEGIC)
             versions.add(answer["metadata"]["resourceVersion"])
 
-        self._ground.run(lambda client: many(one(client, number) for number in range(UPDATES)))
-        if len(versions) != UPDATES:
-            raise RuntimeError(f"{len(versions)} of {UPDATES} heartbeats were a change")
+        self._ground.run(lambda client: many(one(client, number) for number in range(self._updates)))
+        if len(versions) != self._updates:
+            raise RuntimeError(f"{len(versions)} of {self._updates} heartbeats were a change")
         return time.monotonic() - started
 
 

@@ -69,6 +69,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 CONNECT_RETRY: Final = 2.0
+GATHER: Final = 0.05
+"""Seconds in which what a noisy watch brings is taken in together; the first word after a silence does not wait."""
 
 
 @dataclass(frozen=True)
@@ -304,7 +306,9 @@ def _surroundings(client: Client, dispatcher: Dispatcher) -> list[Reflector[Any]
     models_and_pools: list[Reflector[Object]] = [
         Reflector(client, resource, decode, dispatcher.custom) for resource in MANY
     ]
-    machines: Reflector[NodeRow] = Reflector(client, NODES, nodes.FORM, dispatcher.node, inherit=nodes.inherit)
+    machines: Reflector[NodeRow] = Reflector(
+        client, NODES, nodes.FORM, dispatcher.node, inherit=nodes.inherit, pace=GATHER
+    )
     pods: Reflector[Pod] = Reflector(client, PODS, rows.pod, dispatcher.pod)
     volumes: Reflector[Volume] = Reflector(client, VOLUMES, volume, dispatcher.volume)
     others = (_others(client, resource, selector, dispatcher) for resource, selector in _OTHERS)

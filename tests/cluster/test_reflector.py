@@ -39,7 +39,7 @@ class Answers:
     async def pages_of(self, _: str, __: dict[str, str], parse: Callable[[bytes], Any]) -> AsyncIterator[Any]:
         yield parse(orjson.dumps(self._page))
 
-    async def lines(self, _: str, __: dict[str, str]) -> AsyncIterator[bytes]:
+    async def lines(self, _: str, __: dict[str, str], ___: float) -> AsyncIterator[bytes]:
         for kind, found in self._events:
             yield orjson.dumps({"type": kind, "object": found})
         self.sent.set()

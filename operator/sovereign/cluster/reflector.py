@@ -48,7 +48,7 @@ class Reflector(Generic[R]):
 
     ``changed(old, new)`` is called for each difference: ``old`` is None for a new object, ``new`` is None for one that is gone.
     The row of an object is None for what is not kept, or not kept any more. ``inherit(old, new)`` may carry over what is known of an object
-    to its next row.
+    to its next row. Events that come within ``pace`` seconds of one before are taken in together.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Reflector(Generic[R]):
         fields: str = "",
         lasts: tuple[int, int] = (300, 600),
         inherit: Callable[[R, R], None] | None = None,
+        pace: float = 0.0,
     ) -> None:
         self._client = client
         self.resource = resource
@@ -70,6 +71,7 @@ class Reflector(Generic[R]):
         self._inherit = inherit
         selectors = {"labelSelector": selector, "fieldSelector": fields}
         self._params = {name: value for name, value in selectors.items() if value}
+        self._pace = pace
         self._lasts = lasts
         """Seconds after which a watch is begun anew: at least and at most."""
         self.rows: dict[Name, R] = {}
@@ -151,7 +153,7 @@ class Reflector(Generic[R]):
             }
             began = _now()
             try:
-                async for line in self._client.lines(self.resource.path(), params):
+                async for line in self._client.lines(self.resource.path(), params, self._pace):
                     kind, seen = self._form.event(line)
                     self._take(kind, seen)
                     self._current = seen.version
