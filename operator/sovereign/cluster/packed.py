@@ -13,8 +13,10 @@ _WINDOW: Final = -13
 """Raw deflate that looks back 8 kB, as far as most objects are long: its state is small, or it would cost more than compressing."""
 _STATE: Final = 5
 _LEVEL: Final = 1
+_SHORT: Final = 200
+"""Bytes. What is shorter would be a poor dictionary: a status that is empty yet, for example."""
 _first: Final[dict[str, bytes]] = {}
-"""The first of each kind that was packed in this process."""
+"""The first of each kind that was packed in this process, and is not short."""
 
 
 class Packed(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +34,6 @@ class Packed(msgspec.Struct, frozen=True, gc=False):
 
 def pack(kind: str, content: bytes) -> Packed:
     """``content`` in little room; what is of one ``kind`` should resemble each other."""
-    like = _first.setdefault(kind, content)
+    like = _first.setdefault(kind, content) if len(content) >= _SHORT else b""
     packing = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _STATE, zdict=like)
     return Packed(like, packing.compress(content) + packing.flush())
