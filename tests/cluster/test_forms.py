@@ -82,8 +82,22 @@ def test_a_heartbeat_leaves_one_copy() -> None:
 def test_pages_tell_how_to_go_on() -> None:
     for form in (nodes.FORM, Whole(dict)):
         page = form.page(b'{"metadata": {"resourceVersion": "13", "continue": "x"}, "items": []}')
-        assert (page.version, page.token, page.items) == ("13", "x", [])
+        assert (page.version, page.token, list(page.items)) == ("13", "x", [])
         assert form.page(b'{"metadata": {"resourceVersion": "13"}, "items": []}').token == ""
+
+
+def test_objects_of_a_page_are_read_one_after_the_other() -> None:
+    read: list[str] = []
+    form = Whole(lambda manifest: read.append(manifest["metadata"]["name"]))
+    items = [{"metadata": {"name": name, "namespace": "n", "resourceVersion": "7"}} for name in ("a", "b")]
+    page = form.page(orjson.dumps({"metadata": {"resourceVersion": "13"}, "items": items}))
+    for seen, name in zip(page.items, ("a", "b"), strict=True):
+        assert (seen.name, seen.version) == (("n", name), 7)
+        if name == "b":
+            seen.row()
+    assert read == ["b"], "what is known already is not read"
+    with pytest.raises(ClientPayloadError):
+        list(form.page(b'{"metadata": {"resourceVersion": "13"}, "items": [5]}').items)
 
 
 @pytest.mark.parametrize("form", [nodes.FORM, Whole(dict)])

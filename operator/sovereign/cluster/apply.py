@@ -77,7 +77,7 @@ async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Writ
             await _hand_over_replicas(client, path, desired, row.replicas)
         stored = await client.patch(path, desired, kind=APPLY, params=_FORCE)
         # What others had changed is the operator's again; only what they had added is still theirs.
-        if row is not None and row.foreign and child(stored, kind).foreign:
+        if row is not None and row.foreign and child(stored, kind, agreed=True).foreign:
             stored = await _without_foreign_fields(client, path, desired, stored)
     drifted = _had_agreed(row, wanted) and not again
     return Written(kind, metadata["name"], todo, drifted, _read_back(cache, desired, wanted, stored))
@@ -150,7 +150,7 @@ def _read_back(cache: Reflector[Child], desired: dict[str, Any], wanted: bytes, 
     pruned = missing(governed(stored), governed(desired))
     if pruned:
         logger.warning("The API server did not store %s of %s %s as written", pruned, kind, name)
-    row = child(stored, kind)
+    row = child(stored, kind, agreed=True)
     _agree(row, wanted, pruned)
     cache.put(row)
     known = cache.rows.get((row.namespace, name))

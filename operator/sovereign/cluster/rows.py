@@ -162,8 +162,8 @@ def _labelled_owner(labels: Mapping[str, str]) -> OwnerKey | None:
     return OwnerKey(kind, intern(labels.get(LABEL_INSTANCE, ""))) if kind else None
 
 
-def child(manifest: Manifest, kind: str) -> Child:
-    """The row of an object that carries our managed-by label."""
+def child(manifest: Manifest, kind: str, *, agreed: bool = False) -> Child:
+    """The row of an object that carries our managed-by label; ``agreed`` when it need not be compared any more."""
     metadata = manifest["metadata"]
     labels = metadata.get("labels") or {}
     probes = kind == "Job" and labels.get(LABEL_COMPONENT) == COMPONENT_PROBE
@@ -179,7 +179,7 @@ def child(manifest: Manifest, kind: str) -> Child:
         digest=digest(live),
         foreign=kind not in _WRITTEN_BY_CLUSTER and _foreign(metadata),
         deleting="deletionTimestamp" in metadata,
-        live=pack(kind, live),
+        live=None if agreed else pack(kind, live),
         state=_state(manifest, kind),
         replicas=manifest["spec"].get("replicas") if kind == "Deployment" and _owns_replicas(metadata) else None,
     )

@@ -33,10 +33,17 @@ POD: Final = "Pod"
 NODE: Final = "Node"
 PROBES: Final = Key(PROBE_KIND, "", "")
 """The one key under which the network is probed: what it may cost is counted for the whole cluster."""
-
-
 _RECENT: Final = 64
 """Specs and statuses that are kept unpacked: a reconcile reads them several times."""
+
+
+class Reference(NamedTuple):
+    """What objects of ours refer to by name."""
+
+    kind: str
+    """Of those that refer."""
+    namespace: str
+    name: str
 
 
 class Object(msgspec.Struct):
@@ -49,6 +56,8 @@ class Object(msgspec.Struct):
     packed_status: Packed
     version: int
     deleting: bool
+    reference: Reference | None
+    """What its spec refers to: a pool to its model, a model to its claim."""
     written_at: float = 0.0
     """When its status was last written, by the monotonic clock."""
     answer: tuple[dict[str, Any], dict[str, Any]] | None = None
@@ -111,15 +120,6 @@ class ChildName(NamedTuple):
     name: str
 
 
-class Reference(NamedTuple):
-    """What objects of ours refer to by name."""
-
-    kind: str
-    """Of those that refer."""
-    namespace: str
-    name: str
-
-
 class Stop(msgspec.Struct, frozen=True):
     """Why a pool is to be stopped."""
 
@@ -142,9 +142,9 @@ def decode(body: Mapping[str, Any]) -> Object:
         generation=metadata.get("generation", 0),
         labels=dict(metadata.get("labels") or {}),
     )
-    spec, problem = pack(f"{kind}/spec", orjson.dumps(body.get("spec") or {})), ""
+    spec, problem, reference = pack(f"{kind}/spec", orjson.dumps(body.get("spec") or {})), "", None
     try:
-        _spec(kind, spec)
+        reference = _reference(owner, _spec(kind, spec))
     except ValidationError as error:
         problem = "; ".join(_complaint(detail) for detail in error.errors()[:5])
     return Object(
@@ -154,6 +154,7 @@ def decode(body: Mapping[str, Any]) -> Object:
         packed_status=_pack_status(kind, body.get("status") or {}),
         version=int(metadata["resourceVersion"]),
         deleting="deletionTimestamp" in metadata,
+        reference=reference,
     )
 
 
@@ -162,13 +163,13 @@ def _complaint(detail: Any) -> str:
     return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
 
 
-def _reference(item: Object) -> Reference | None:
-    """What its spec refers to: a pool to its model, a model to its claim."""
-    owner, spec = item.owner, item.spec
-    if spec is None or owner.kind not in (POOL, MODEL):
-        return None
-    name = spec.model_ref.name if owner.kind == POOL else claim_of(owner.name, spec)
-    return Reference(owner.kind, owner.namespace, name)
+def _reference(owner: Owner, spec: Any) -> Reference | None:
+    match owner.kind:
+        case "InferencePool":
+            return Reference(owner.kind, owner.namespace, intern(spec.model_ref.name))
+        case "SovereignModel":
+            return Reference(owner.kind, owner.namespace, intern(claim_of(owner.name, spec)))
+    return None
 
 
 def belongs_to(pod: Pod) -> Key:
@@ -221,11 +222,9 @@ class Store:
             return False
         if known is not None:
             item.written_at, item.answer = known.written_at, known.answer
+            self._unrefer(known)
         self.objects[key] = item
-        if known is None or known.packed_spec != item.packed_spec:
-            if known is not None:
-                self._unrefer(known)
-            self._refer(item)
+        self._refer(item)
         if item.owner.kind == POLICY:
             self._put_policy(item)
         else:
@@ -246,12 +245,12 @@ class Store:
         return True
 
     def _refer(self, item: Object) -> None:
-        if (reference := _reference(item)) is not None:
-            self._by_reference.add(reference, item.key)
+        if item.reference is not None:
+            self._by_reference.add(item.reference, item.key)
 
     def _unrefer(self, item: Object) -> None:
-        if (reference := _reference(item)) is not None:
-            self._by_reference.discard(reference, item.key)
+        if item.reference is not None:
+            self._by_reference.discard(item.reference, item.key)
 
     def _put_policy(self, item: Object) -> None:
         name = item.owner.name
