@@ -84,6 +84,8 @@ BENCHES: Final = (
         few=3,
     ),
     Bench("failover", "a leader that is killed, or stands still, until the standby's first correct write"),
+    Bench("requests", "what the operator asks of the API server for each model with its pool"),
+    Bench("first_child", "from the creation of a pool to its first child, against the bare writer", counts="pools"),
 )
 
 
