@@ -146,7 +146,6 @@ class Ground:
         """An administrator."""
         async with Client(from_kubeconfig(self.cluster.kubeconfig), f"{agent}/1") as client:
             yield client
-        await asyncio.sleep(0)  # the connections of watches that were left are closed in the loop's next turn
 
     def run(self, work: Callable[[Client], Awaitable[T]], agent: str = "bench-loader") -> T:
         """Do ``work`` as an administrator."""
