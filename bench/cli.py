@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -10,6 +11,7 @@ import typer
 from bench import suite
 
 if TYPE_CHECKING:
+    from bench.arms.peer import Peer
     from bench.results import Run
 
 RESULTS = Path("build/bench/results.json")
@@ -52,6 +54,20 @@ def run(
         ),
     ] = suite.TOLERANCE,
     shared: Annotated[bool, typer.Option(help="One control plane for all benches: sooner, and less steady.")] = False,
+    peer: Annotated[str, typer.Option(metavar="NAME", help="Another operator that takes part in the storm.")] = "",
+    binary: Annotated[Path | None, typer.Option(exists=True, help="The peer's manager.")] = None,
+    crds: Annotated[Path | None, typer.Option(exists=True, help="File or folder of the peer's kinds.")] = None,
+    template: Annotated[
+        Path | None, typer.Option(exists=True, help="One object of the peer's, with {{name}} and {{namespace}}.")
+    ] = None,
+    until: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND|CONDITION",
+            help="What each object of the peer must have: a child of this kind, or a condition.",
+        ),
+    ] = "apps/v1/deployments",
+    arguments: Annotated[str, typer.Option(help="Of the peer's manager.")] = "--kubeconfig={kubeconfig}",
 ) -> None:
     """Run benches and write what they found; a bench that fails is told, the others run, and the exit status is 1."""
     from bench.recorder import Recorder
@@ -62,6 +78,8 @@ def run(
     except KeyError as error:
         raise typer.BadParameter(f"there is no bench {error}; choose among {_NAMES}", param_hint="--only") from None
     base = suite.Work(size=0, turns=pairs, tolerance=tolerance)
+    if peer:
+        base = replace(base, peer=_peer(peer, binary, crds, template, until, arguments))
     tasks = [(bench, work) for bench in benches for work in bench.work(base, size or ())]
     tasks.sort(key=lambda task: task[1].size)
     recorder = Recorder(out, show=typer.echo)
@@ -115,6 +133,16 @@ def check(
     else:
         tables.show(judged, failed)
     raise typer.Exit(0 if not failed and all(one.verdict.ok for one in judged) else 1)
+
+
+def _peer(
+    name: str, binary: Path | None, crds: Path | None, template: Path | None, until: str, arguments: str
+) -> "Peer":
+    from bench.arms.peer import Peer
+
+    if binary is None or crds is None or template is None:
+        raise typer.BadParameter("a peer needs --binary, --crds and --template", param_hint="--peer")
+    return Peer(name, binary, crds, template, until, arguments)
 
 
 def _load(paths: list[Path]) -> list["Run"]:

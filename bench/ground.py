@@ -27,6 +27,8 @@ from testbed.chaos.stage import install
 IMAGE: Final = f"registry.example.eu/ai/vllm@sha256:{ZERO}"
 CONCURRENCY: Final = 8
 """Requests at once, of every writer: more are slower on two cores."""
+CONTROLLERS: Final = ("kube-controller-manager", "kube-scheduler", "kwok")
+"""What answers to what is written."""
 PATIENCE: Final = 1800.0
 Manifest = dict[str, Any]
 T = TypeVar("T")
@@ -87,29 +89,45 @@ class Ground:
             raise NotInTimeError(f"{service} does not run")
         return running.pid
 
-    def grant_everything(self) -> None:
-        """Let the operator's account do anything: kopf by itself annotates users' objects, and scans for kinds."""
+    @contextmanager
+    def everything_granted(self, namespace: str = sync.NAMESPACE, account: str = sync.RELEASE) -> Iterator[None]:
+        """Let a service account, the operator's by default, do anything meanwhile."""
         group = "rbac.authorization.k8s.io"
+        name = f"bench-{namespace}-{account}"
         binding = {
             "apiVersion": f"{group}/v1",
             "kind": "ClusterRoleBinding",
-            "metadata": {"name": "bench"},
+            "metadata": {"name": name},
             "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "namespace": sync.NAMESPACE, "name": sync.RELEASE}],
+            "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": account}],
         }
-        self.cluster.kubectl("apply", "-f", "-", input=json.dumps(binding))
+        self.cluster.kubectl("create", "-f", "-", input=json.dumps(binding))
+        try:
+            yield
+        finally:
+            self.cluster.kubectl("delete", "clusterrolebinding", name)
 
     @contextmanager
     def stopped(self, *services: str) -> Iterator[None]:
         """Controllers that stand still meanwhile."""
-        pids = [self.pid(service) for service in services]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(services, signal.SIGSTOP)
         try:
             yield
         finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+            self._signal(services, signal.SIGCONT)
+
+    @contextmanager
+    def resumed(self, *services: str) -> Iterator[None]:
+        """Controllers that were `stopped`, and work meanwhile."""
+        self._signal(services, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._signal(services, signal.SIGSTOP)
+
+    def _signal(self, services: Sequence[str], number: int) -> None:
+        for service in services:
+            os.kill(self.pid(service), number)
 
     # --- requests -----------------------------------------------------------------------------------
 

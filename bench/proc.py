@@ -1,8 +1,10 @@
 """CPU and memory of processes, from /proc."""
 
+import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
+_LOOK: Final = 0.25
 _MIB: Final = 1024.0
 """KiB, in which /proc counts."""
 
@@ -41,3 +43,10 @@ def fields(text: str) -> dict[str, int]:
         if value.endswith(" kB"):
             found[name] = int(value.removesuffix(" kB"))
     return found
+
+
+def rests(pid: int, share: float = 0.04) -> bool:
+    """Whether a process uses next to no CPU now, as a share of a core. Nothing is asked of it, so that asking is not counted."""
+    before = cpu(pid)
+    time.sleep(_LOOK)
+    return cpu(pid) - before < share * _LOOK

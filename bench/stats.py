@@ -1,6 +1,6 @@
 """Medians, quartiles, and ratios of what was measured side by side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from statistics import median, quantiles
 from typing import NamedTuple
@@ -43,6 +43,47 @@ def paired(turn: Callable[[], Pair], wanted: int, most: int, tolerance: float = 
         else:
             discarded += 1
     return kept, discarded
+
+
+class Arm(NamedTuple):
+    """What was measured of one arm."""
+
+    pairs: list[Pair]
+    """Those within the tolerance."""
+    discarded: int
+
+    @property
+    def speeds(self) -> list[float]:
+        """How fast the arm was, as a share of the bare writer."""
+        return [pair.bare / pair.arm for pair in self.pairs]
+
+
+def interleaved(
+    bare: Callable[[], float],
+    arms: Mapping[str, Callable[[], float]],
+    wanted: int,
+    most: int,
+    tolerance: float = TOLERANCE,
+) -> dict[str, Arm]:
+    """Turns of bare, an arm, bare, the next arm, bare, ...: neighbours share the bare writer between them.
+
+    An arm that has ``wanted`` pairs within the tolerance is left out of further turns; there are ``most`` turns.
+    """
+    found = {name: Arm([], 0) for name in arms}
+    before = bare()
+    for _ in range(most):
+        for name, arm in arms.items():
+            pairs, discarded = found[name]
+            if len(pairs) < wanted:
+                pair = Pair(before, arm(), before := bare())
+                kept = pair.apart <= tolerance
+                found[name] = Arm([*pairs, pair], discarded) if kept else Arm(pairs, discarded + 1)
+    return found
+
+
+def over(rival: Arm, ours: Arm) -> list[float]:
+    """How many times as long the rival took as we did: each of its turns against our median, both as shares of the bare writer."""
+    return [median(ours.speeds) / speed for speed in rival.speeds] if ours.pairs else []
 
 
 def result(

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from bench.arms.peer import Peer
     from bench.ground import Ground
     from bench.results import Result
 
@@ -23,6 +24,8 @@ class Work:
     turns: int
     """Steady turns wanted of each arm."""
     tolerance: float = TOLERANCE
+    peer: "Peer | None" = None
+    """Another operator to compare with."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ BENCHES: Final = (
     ),
     Bench(
         "storm",
-        "many models with pools at once, against the bare writer and a stock kopf operator",
+        "many models with pools at once, against bare writers and a stock kopf operator",
         sizes=(1000, 10_000),
         few=1,
     ),
@@ -81,6 +84,8 @@ BENCHES: Final = (
         few=3,
     ),
     Bench("failover", "a leader that is killed, or stands still, until the standby's first correct write"),
+    Bench("requests", "what the operator asks of the API server for each model with its pool"),
+    Bench("first_child", "from the creation of a pool to its first child, against the bare writer", counts="pools"),
 )
 
 

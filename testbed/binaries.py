@@ -35,11 +35,12 @@ class Module:
     tags: str = ""  # build tags, separated by commas
     package: str = "tool"  # what is built; `tool` is all that go.mod lists as tools
     module: str = ""  # the folder below ``go/``, where it is not called like this
+    root: Path | None = None  # the folder above it, where that is not ``go/``
 
     @property
     def folder(self) -> Path:
         """The folder with go.mod and go.sum."""
-        return paths.GO_MODULES / (self.module or self.name)
+        return (self.root or paths.GO_MODULES) / (self.module or self.name)
 
     @property
     def version(self) -> str:
@@ -115,7 +116,7 @@ def require(program: str) -> Path:
     """
     if program not in _BY_PROGRAM:
         raise TestbedError(f"no program {program!r} here; there are {', '.join(_BY_PROGRAM)}")
-    return _ensure(_BY_PROGRAM[program]) / program
+    return ensure(_BY_PROGRAM[program]) / program
 
 
 def build(programs: Iterable[str] = ()) -> dict[str, Path]:
@@ -135,7 +136,12 @@ def built(module: Module) -> Path | None:
     return candidates[-1] if candidates else None
 
 
-def _ensure(module: Module) -> Path:
+def ensure(module: Module) -> Path:
+    """The folder of a module's programs, which may also be one that is not listed here; built when it is not there.
+
+    Raises:
+        TestbedError: no Go on this machine, or the build failed.
+    """
     if folder := built(module):
         return folder
     go = find_go()

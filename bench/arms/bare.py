@@ -1,33 +1,53 @@
 """The bare writer: applies what it is told of, and nothing else. No watch, no cache, no planning.
 
-``python -m bench.arms.bare KUBECONFIG`` reads a job from standard input, one JSON object a line, and writes it with eight requests at
-once: ``{"requests": [[path, body, content type, parameters], ...]}``, in order. It says ``ready`` first, and ``done`` at the end.
+``python -m bench.arms.bare KUBECONFIG`` speaks the protocol of `bench.arms.writer`.
 """
 
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
 
-import orjson
+import msgspec
 
 from bench.ground import CONCURRENCY
 from sovereign.cluster.client import Client
 from sovereign.cluster.connection import from_kubeconfig
 
+AGENT = "bench-bare"
 
-async def _write(client: Client, job: dict[str, Any]) -> None:
-    for path, body, kind, params in job["requests"]:
-        await client.patch(path, body, kind=kind, params=params or None)
+
+class Request(msgspec.Struct):
+    """One PATCH; its body is sent as it came."""
+
+    path: str
+    body: msgspec.Raw
+    kind: str
+    params: dict[str, str] | None = None
+
+
+class Job(msgspec.Struct):
+    """What one model and its pool cost."""
+
+    waves: list[list[Request]]
+
+
+async def _send(client: Client, request: Request) -> None:
+    await client.patch(request.path, bytes(request.body), kind=request.kind, params=request.params)
+
+
+async def _write(client: Client, job: Job) -> None:
+    for wave in job.waves:
+        if len(wave) == 1:
+            await _send(client, wave[0])
+        else:
+            await asyncio.gather(*(_send(client, request) for request in wave))
 
 
 async def _work(client: Client, jobs: asyncio.Queue[bytes | None]) -> None:
-    while True:
-        line = await jobs.get()
-        if line is None:
-            jobs.put_nowait(None)
-            return
-        await _write(client, orjson.loads(line))
+    decoder = msgspec.json.Decoder(Job)
+    while (line := await jobs.get()) is not None:
+        await _write(client, decoder.decode(line))
+    jobs.put_nowait(None)
 
 
 async def main(kubeconfig: Path) -> None:
@@ -36,13 +56,15 @@ async def main(kubeconfig: Path) -> None:
     reader = asyncio.StreamReader(limit=2**22)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    async with Client(from_kubeconfig(kubeconfig), "bench-bare/1") as client:
+    async with Client(from_kubeconfig(kubeconfig), f"{AGENT}/1") as client:
+        await asyncio.gather(*(client.get("/version") for _ in range(CONCURRENCY)))
         print("ready", flush=True)
-        workers = [asyncio.create_task(_work(client, jobs)) for _ in range(CONCURRENCY)]
-        while line := await reader.readline():
-            jobs.put_nowait(line)
-        jobs.put_nowait(None)
-        await asyncio.gather(*workers)
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(CONCURRENCY):
+                workers.create_task(_work(client, jobs))
+            while line := await reader.readline():
+                jobs.put_nowait(line)
+            jobs.put_nowait(None)
     print("done", flush=True)
 
 

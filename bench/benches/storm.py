@@ -1,214 +1,171 @@
-"""apply-storm: many models with pools at once; ours against the bare writer of the same requests, and a stock kopf operator.
+"""apply-storm: many models with pools at once; ours against bare writers of the same requests, a stock kopf operator, and a peer.
 
-Time runs from the first creation to the last status. A turn is bare, arm, bare, each in a namespace of its own; the controllers that
-would make ReplicaSets stand still.
+Time runs from the first creation until the loader has seen the last pool ready. Turns are bare, ours, bare, Go's bare writer, bare,
+stock, bare; the place is empty again before each, and controllers that would answer what is written stand still all the time.
 """
 
 import asyncio
-import subprocess
-import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from itertools import count
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from statistics import median
+from typing import Final, NamedTuple
 
-import orjson
-
-from bench import objects
-from bench.arms import bodies
-from bench.arms.stock import READY
-from bench.ground import CONCURRENCY, Ground, Manifest, Usage, many, wait
+from bench import objects, places, proc
+from bench.arms import bodies, stock
+from bench.arms.peer import PeerArm
+from bench.arms.writer import Writer, go, python, writer
+from bench.ground import CONTROLLERS, Ground, Usage, wait
+from bench.places import POOLS
 from bench.results import Result
-from bench.stats import Pair, paired, result
+from bench.stats import Arm, interleaved, over, result
 from bench.suite import Work
-from sovereign.api.meta import FIELD_MANAGER
-from sovereign.cluster.client import APPLY, MERGE, Client
-from sovereign.cluster.resources import BY_KIND
+from sovereign.cluster.client import Client
 from testbed.chaos.operator import Process
-from testbed.objects import shared_claim
 
-MODELS: Final = BY_KIND["SovereignModel"]
-POOLS: Final = BY_KIND["InferencePool"]
-_QUIET: Final = ("kube-controller-manager", "kube-scheduler", "kwok")
-_WRITES: Final = len(objects.CHILDREN) + 2
+WRITES: Final = len(objects.CHILDREN) + 2
+"""Of one model with its pool: the children and two statuses."""
+_TENTH: Final = 10
+_SETTLING: Final = 10.0
+
+
+class Cost(NamedTuple):
+    """What one arm took."""
+
+    seconds: float
+    cpu: dict[str, float]
+    """CPU seconds of the arm's ``program``, the ``apiserver`` and ``etcd``."""
 
 
 class Storm:
-    """Turns of one size on one ground."""
+    """Arms of one size on one ground, and what they cost."""
 
     def __init__(self, ground: Ground, size: int) -> None:
         self.ground = ground
         self.size = size
-        self._places = count(1)
-        self._examples: tuple[Manifest, Manifest] | None = None
-        self.cpu: list[dict[str, float]] = []
-        self.requests: Counter[tuple[str, str]] = Counter()
-        self.first_child: list[float] = []
+        self.costs: dict[str, list[Cost]] = {}
+        self.slopes: list[float] = []
+        """Our CPU for each model at the size, over that at a tenth of it a moment before."""
+        self.stock_requests: list[float] = []
+        self._jobs = bodies.whole(*places.example(ground, places.make(ground, f"storm-{size}-example")))
+        self._place = places.make(ground, f"storm-{size}")
 
-    def prepare(self) -> None:
-        """Learn from one pool what the operator writes into statuses."""
-        place = self._place()
-        program = self.ground.leading()
-        self.ground.run(lambda client: _load(client, place, 1, None))
-        wait("the first pool", lambda: self._example(place))
-        program.stop()
-
-    def _example(self, place: str) -> bool:
-        async def read(client: Client) -> tuple[Manifest, Manifest]:
-            return await client.get(MODELS.path(place, "m0")), await client.get(POOLS.path(place, "m0"))
-
-        model, pool = self.ground.run(read)
-        if _ready(pool) and model.get("status"):
-            self._examples = model, pool
-        return self._examples is not None
-
-    def _place(self) -> str:
-        place = f"storm-{self.size}-{next(self._places)}"
-
-        async def make(client: Client) -> None:
-            await client.create("/api/v1/namespaces", objects.namespace(place))
-            for one in shared_claim(place):
-                where = "/api/v1/persistentvolumes" if one["kind"] == "PersistentVolume" else None
-                await client.create(where or f"/api/v1/namespaces/{place}/persistentvolumeclaims", one)
-
-        self.ground.run(make)
-        path = f"/api/v1/namespaces/{place}/persistentvolumeclaims/weights"
-
-        async def bound(client: Client) -> bool:
-            claim = await client.get(path)
-            return bool(claim.get("status", {}).get("phase") == "Bound")
-
-        wait("the claim to be bound", lambda: self.ground.run(bound))
-        return place
-
-    # --- arms ---------------------------------------------------------------------------------------
+    # --- arms: each leaves an empty place, and returns its seconds ----------------------------------
 
     def bare(self) -> float:
-        """Seconds of the bare writer."""
-        place = self._place()
-        argv = [sys.executable, "-m", "bench.arms.bare", str(self.ground.kubeconfig)]
-        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
-            assert writer.stdin is not None
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == b"ready\n"
-            with self.ground.stopped(*_QUIET):
-                started = time.monotonic()
-                self.ground.run(lambda client: _load(client, place, self.size, self._teller(place, writer.stdin)))
-                writer.stdin.close()
-                if writer.stdout.readline() != b"done\n":
-                    raise RuntimeError("the bare writer failed")
-                return time.monotonic() - started
+        """The bare writer."""
+        return self._kept("bare", self._written(python(self.ground.kubeconfig)))
 
-    def _teller(self, place: str, pipe: Any) -> Callable[[Manifest, Manifest], None]:
-        assert self._examples is not None
-        model_example, pool_example = self._examples
-
-        def tell(model: Manifest, pool: Manifest) -> None:
-            name = pool["metadata"]["name"]
-            force = {"fieldManager": FIELD_MANAGER}
-            requests: list[Any] = [
-                [BY_KIND[child["kind"]].path(place, child["metadata"]["name"]), child, APPLY, force]
-                for child in bodies.children(place, name, pool["metadata"]["uid"])
-            ]
-            requests.insert(0, [MODELS.path(place, name, "status"), bodies.status(model_example, name), MERGE, None])
-            requests.append([POOLS.path(place, name, "status"), bodies.status(pool_example, name), MERGE, None])
-            pipe.write(orjson.dumps({"requests": requests}) + b"\n")
-            pipe.flush()
-
-        return tell
+    def go(self) -> float:
+        """The bare writer in Go."""
+        return self._kept("go", self._written(go(self.ground.kubeconfig)))
 
     def ours(self) -> float:
-        """Seconds of our operator; its CPU, requests and first children are kept."""
-        place = self._place()
-        program = self.ground.leading()
-        try:
-            usage = Usage(
-                operator=program.popen.pid, apiserver=self.ground.pid("kube-apiserver"), etcd=self.ground.pid("etcd")
-            )
-            since = self.ground.position()
-            with self.ground.stopped(*_QUIET):
-                seconds = self._timed(place, self.size)
-            self.ground.settle(program)
-            self.cpu.append(usage.so_far())
-            self.requests.update(
-                (one.verb, one.resource) for one in self.ground.requests(since, "sovereign-operator") if one.writes
-            )
-        finally:
-            program.stop()
-        return seconds
+        """Our operator; and before it, where a tenth of the size says anything, our operator with a tenth."""
+        small = self.size // _TENTH
+        tenth = self._ours(small).cpu["program"] / small if small >= _TENTH else 0.0
+        cost = self._ours(self.size)
+        if tenth:
+            self.slopes.append(cost.cpu["program"] / self.size / tenth)
+        return self._kept("ours", cost)
 
     def stock(self) -> float:
-        """Seconds of a stock kopf operator."""
-        place = self._place()
-        program = self.ground.program(["bench.arms.stock"])
-        try:
+        """The stock kopf operator."""
+        with self._running(self.ground.program(["bench.arms.stock", self._place])) as program:
             wait("the stock operator", lambda: _started(program))
-            with self.ground.stopped(*_QUIET):
-                return self._timed(place, self.size)
+            since = self.ground.position()
+            cost = self._measured(self.size, program)
+        self.stock_requests.append(len(self.ground.requests(since, stock.AGENT)) / self.size)
+        return self._kept("stock", cost)
+
+    def _kept(self, arm: str, cost: Cost) -> float:
+        self.costs.setdefault(arm, []).append(cost)
+        return cost.seconds
+
+    def _written(self, command: Sequence[str]) -> Cost:
+        with writer(command) as told:
+            cost = self._measured(self.size, told, lambda pool: told.tell(self._jobs.about(pool)))
+        self._empty()
+        return cost
+
+    def _ours(self, size: int) -> Cost:
+        with self._running(self.ground.leading()) as program:
+            return self._measured(size, program)
+
+    @contextmanager
+    def _running(self, program: Process) -> Iterator[Process]:
+        try:
+            yield program
         finally:
             program.stop()
+        self._empty()
 
-    def _timed(self, place: str, size: int) -> float:
-        """Seconds from the first creation until every pool has a status that says it is ready."""
+    def _measured(self, size: int, program: Process | Writer, tell: places.Tell | None = None) -> Cost:
+        pid = program.popen.pid
+        servers = {"apiserver": self.ground.pid("kube-apiserver"), "etcd": self.ground.pid("etcd")}
+        usage = Usage(program=pid, **servers)
 
-        async def work(client: Client) -> float:
+        async def timed(client: Client) -> float:
             started = time.monotonic()
-            seen = asyncio.create_task(_all_ready(client, place, size))
-            await _load(client, place, size, None)
-            await seen
+            ready = asyncio.create_task(places.all_seen(client, POOLS.path(self._place), places.READY, size))
+            await places.load(client, self._place, places.names(size), tell)
+            await places.while_runs(program, ready)
             return time.monotonic() - started
 
-        return self.ground.run(work)
+        seconds = self.ground.run(timed)
+        wait("the program to rest", lambda: proc.rests(pid), pause=0)
+        return Cost(seconds, usage.so_far())
 
-
-async def _load(client: Client, place: str, size: int, tell: Callable[[Manifest, Manifest], None] | None) -> None:
-    async def one(number: int) -> None:
-        name = f"m{number}"
-        model = await client.create(MODELS.path(place), objects.model(place, name))
-        pool = await client.create(POOLS.path(place), objects.pool(place, name))
-        if tell is not None:
-            tell(model, pool)
-
-    await many((one(number) for number in range(size)), CONCURRENCY)
-
-
-async def _all_ready(client: Client, place: str, size: int) -> None:
-    ready: set[str] = set()
-    async for event in client.watch(POOLS.path(place), {"resourceVersion": "0", "timeoutSeconds": "3600"}):
-        if _ready(event["object"]):
-            ready.add(event["object"]["metadata"]["name"])
-            if len(ready) == size:
-                return
-
-
-def _ready(pool: Manifest) -> bool:
-    status = pool.get("status") or {}
-    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in status.get("conditions") or ())
+    def _empty(self) -> None:
+        self.ground.run(lambda client: places.empty(client, self._place))
+        # What the API server has still to do about it should not be the next arm's.
+        pid, deadline = self.ground.pid("kube-apiserver"), time.monotonic() + _SETTLING
+        while not proc.rests(pid, share=0.1) and time.monotonic() < deadline:
+            pass
 
 
 def _started(program: Process) -> bool:
     if not program.runs:
         raise RuntimeError(program.log.read_text()[-2000:])
-    return READY in program.log.read_text()
+    return stock.READY in program.log.read_text()
 
 
 def run(ground: Ground, work: Work) -> Iterator[Result]:
     """The storm of so many models."""
-    size, pairs = work.size, work.turns
-    storm = Storm(ground, size)
-    storm.prepare()
-    ours, discarded = paired(lambda: Pair(storm.bare(), storm.ours(), storm.bare()), pairs, 2 * pairs, work.tolerance)
-    ratios = [pair.bare / pair.arm for pair in ours]
-    yield result("storm.over_bare", ratios, "ratio", size, discarded=discarded)
-    yield result("storm.objects_per_second", [_WRITES * size / pair.arm for pair in ours], "1/s", size)
-    yield result("storm.cpu_per_model", [1000 * one["operator"] / size for one in storm.cpu], "ms", size)
-    shares = [100 * one["operator"] / one["apiserver"] for one in storm.cpu]
-    yield result("storm.cpu_over_apiserver", shares, "%", size)
-    turns = len(storm.cpu)
-    yield result("requests.create", [sum(storm.requests.values()) / turns / size], "requests", size)
-    ground.grant_everything()
-    stock, discarded = paired(lambda: Pair(storm.bare(), storm.stock(), storm.bare()), pairs, 2 * pairs, work.tolerance)
-    mine = [pair.bare / pair.arm for pair in stock]
-    over = [one / (sum(mine) / len(mine)) for one in ratios] if mine else []
-    yield result("storm.over_stock", over, "ratio", size, discarded=discarded)
+    storm = Storm(ground, work.size)
+    arms: dict[str, Callable[[], float]] = {"ours": storm.ours, "go": storm.go, "stock": storm.stock}
+    with ExitStack() as stack:
+        stack.enter_context(ground.everything_granted())
+        stack.enter_context(ground.stopped(*CONTROLLERS))
+        peer = stack.enter_context(PeerArm(ground, work.peer, work.size)) if work.peer else None
+        if peer:
+            arms["peer"] = peer.seconds
+        found = interleaved(storm.bare, arms, work.turns, 3 * work.turns + 3, work.tolerance)
+    yield from _costs(storm)
+    yield from _speeds(storm, found)
+    if peer:
+        yield from peer.results(found["peer"], found["ours"])
+
+
+def _costs(storm: Storm) -> Iterator[Result]:
+    """CPU: of all turns, because it is steady where time is not."""
+    size, ours = storm.size, [cost.cpu for cost in storm.costs["ours"]]
+    yield result("storm.cpu_per_model", [1000 * one["program"] / size for one in ours], "ms", size)
+    yield result("storm.cpu_over_apiserver", [100 * one["program"] / one["apiserver"] for one in ours], "%", size)
+    yield result("storm.apiserver_cpu", [1000 * one["apiserver"] / size for one in ours], "ms", size)
+    yield result("storm.etcd_cpu", [1000 * one["etcd"] / size for one in ours], "ms", size)
+    bare = [1000 * cost.cpu["apiserver"] / size for cost in storm.costs["bare"]]
+    yield result("storm.bare_apiserver_cpu", bare, "ms", size)
+    if storm.slopes:
+        yield result("storm.slope", storm.slopes, "ratio", size, note=f"over {size // _TENTH}")
+
+
+def _speeds(storm: Storm, found: dict[str, Arm]) -> Iterator[Result]:
+    size, ours = storm.size, found["ours"]
+    yield result("storm.over_bare", ours.speeds, "ratio", size, discarded=ours.discarded)
+    yield result("storm.objects_per_second", [WRITES * size / pair.arm for pair in ours.pairs], "1/s", size)
+    rival = found["go"]
+    yield result("storm.over_go", over(rival, ours), "ratio", size, discarded=rival.discarded)
+    rival = found["stock"]
+    note = f"the stock operator sends {median(storm.stock_requests):.1f} requests for each model with its pool"
+    yield result("storm.over_stock", over(rival, ours), "ratio", size, discarded=rival.discarded, note=note)
