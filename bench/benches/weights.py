@@ -26,7 +26,7 @@ from sovereign.importer import manifest
 
 MIB: Final = 1 << 20
 _TENSORS: Final = 8
-_PROBES: Final = 2
+_PROBES: Final = 3
 _PAUSE: Final = 0.005
 CURL: Final = {
     "curl, then sha256sum": 'curl -sf -o "$2" "$1" && sync "$2" && sha256sum "$2"',
@@ -43,9 +43,10 @@ def run(work: Work) -> Iterator[Result]:
     """
     large = min(2048, max(256, work.size)) * MIB
     with TemporaryDirectory(prefix="bench-") as folder:
-        models = [model(Path(folder) / "src" / name, size) for name, size in sizes(large).items()]
-        with file_server(Path(folder) / "src") as url:
-            yield from _measured(Race(url, Path(folder) / "volume", *models), work)
+        source = Path(folder) / "src"
+        big, small, tiny = (model(source / name, size) for name, size in sizes(large).items())
+        with file_server(source) as url:
+            yield from _measured(Race(url, Path(folder) / "volume", big, small, tiny), work)
 
 
 def sizes(large: int) -> dict[str, int]:
@@ -54,10 +55,11 @@ def sizes(large: int) -> dict[str, int]:
 
 
 def _measured(race: "Race", work: Work) -> Iterator[Result]:
-    tried = race.choose()
+    again = min(_PROBES, work.turns)
+    tried = race.choose(again)
     pairs, discarded = paired(race.turn, work.turns, 3 * work.turns, work.tolerance)
     gib = race.large.size / 2**30
-    note = f"{gib:g} GiB against {race.rival!r}; seconds of one download each: " + ", ".join(
+    note = f"{gib:g} GiB against {race.rival!r}; least seconds of each: " + ", ".join(
         f"{seconds:.2f} ({name})" for name, seconds in tried.items()
     )
     ratios = [pair.bare / pair.arm for pair in pairs]
@@ -65,10 +67,10 @@ def _measured(race: "Race", work: Work) -> Iterator[Result]:
     yield result("import.rate", [gib * 1024 / pair.arm for pair in pairs], "MiB/s", work.size, discarded=discarded)
     yield result("import.cpu_per_gib", [one / gib for one in race.cpu], "s", work.size)
     yield result("import.curl_cpu_per_gib", [one / gib for one in race.curl_cpu], "s", work.size)
-    yield result("import.fixed", [race.ours(race.tiny) for _ in range(_PROBES + 1)], "s", work.size)
-    grown = [race.peak(race.large) - race.peak(race.small) for _ in range(_PROBES)]
-    yield result("import.memory_growth", [one / MIB for one in grown], "MiB", work.size)
-    yield result("import.memory", [race.peak(race.large) / MIB], "MiB", work.size)
+    yield result("import.fixed", [race.ours(race.tiny) for _ in range(again)], "s", work.size)
+    peaks = [(race.peak(race.large) / MIB, race.peak(race.small) / MIB) for _ in range(again)]
+    yield result("import.memory", [large for large, _ in peaks], "MiB", work.size)
+    yield result("import.memory_growth", [large - small for large, small in peaks], "MiB", work.size)
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,9 @@ class Race:
     cpu: list[float] = field(default_factory=list)
     curl_cpu: list[float] = field(default_factory=list)
 
-    def choose(self) -> dict[str, float]:
-        """Try each of `CURL` and keep to the fastest; the seconds of each."""
-        seconds = {name: min(self.curl(name) for _ in range(_PROBES)) for name in CURL}
+    def choose(self, tries: int) -> dict[str, float]:
+        """Try each of `CURL` so many times and keep to the fastest; the least seconds of each."""
+        seconds = {name: min(self.curl(name) for _ in range(tries)) for name in CURL}
         self.rival = min(seconds, key=lambda name: seconds[name])
         return seconds
 
