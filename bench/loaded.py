@@ -21,17 +21,22 @@ _POOLS: Final = BY_KIND["InferencePool"]
 
 
 @contextmanager
-def loaded(ground: Ground, place: str, size: int, **env: str) -> Iterator[Process]:
+def loaded(ground: Ground, place: str, size: int) -> Iterator[Process]:
     """So many models in a namespace, and the operator that has just brought their children about; controllers stand still."""
     _make(ground, place)
     with ground.stopped(*QUIET):
-        operator = ground.leading(**env)
+        operator = ground.leading()
 
         async def load(client: Client) -> None:
             await many(_one(client, place, f"m{number}") for number in range(size))
 
+        def done() -> bool:
+            if not operator.runs:
+                raise RuntimeError(operator.log.read_text()[-2000:])
+            return ground.run(lambda client: _unready(client, place)) == 0
+
         ground.run(load)
-        wait("all pools to be ready", lambda: ground.run(lambda client: _unready(client, place)) == 0, pause=0.5)
+        wait("all pools to be ready", done, pause=0.5)
         ground.settle(operator)
         yield operator
 

@@ -19,7 +19,7 @@ from sovereign.cluster.client import Client
 from sovereign.cluster.resources import BY_KIND, LEASES
 from testbed.chaos.operator import Process
 
-_LEASE: Final = {"SOVEREIGN_LEASE_DURATION": "3"}
+_LEASE: Final = {"SOVEREIGN_LEASE_DURATION": "4"}
 _FIELD: Final = {"maxNumSeqs": 77}
 _ARGUMENT: Final = "--max-num-seqs=77"
 """What the changed field becomes in the child."""
@@ -84,8 +84,9 @@ def expiry(lease: dict[str, Any]) -> float:
 def run(ground: Ground, work: Work) -> Iterator[Result]:
     """Failovers with so many models in place, killed and stopped in turn."""
     place = f"failover-{work.size}"
-    with loaded(ground, place, work.size, **_LEASE) as leader:
-        failovers = Failovers(ground, place, leader)
+    with loaded(ground, place, work.size) as operator:
+        operator.stop()
+        failovers = Failovers(ground, place, ground.leading(**_LEASE))
         signals = (signal.SIGKILL, signal.SIGSTOP)
         samples = [
             failovers.fail(f"m{turn % work.size}", signals[turn % len(signals)]) for turn in range(max(2, work.turns))
