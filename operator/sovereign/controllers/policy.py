@@ -70,7 +70,10 @@ class PolicyController:
         self._record = PolicyRecord(context)
 
     async def reconcile(self, key: Key) -> Outcome:
-        """Write the gate first, then the labels by which pods find through it, then the status."""
+        """Write the gate first, then the labels by which pods find through it, then the status.
+
+        Labels are many: where the gate has to be written anew meanwhile, they are left to the next pass.
+        """
         context = self._context
         item = await children.owner(context, key)
         if item is None:
@@ -91,7 +94,11 @@ class PolicyController:
         missing = self._enforcement.missing(item, plan)
         failure = await children.bring_about(context, item, (*plan.admission, *plan.network), keep=keep)
         self._enforcement.wrote(item, plan, missing, failure)
-        await self._labels.keep(key.name, {*plan.to_label, *plan.to_bind, *plan.to_unlabel})
+        await self._labels.keep(
+            key.name, {*plan.to_label, *plan.to_bind, *plan.to_unlabel}, lambda: self._outdated(key, policy, plan)
+        )
+        if self._outdated(key, policy, plan):
+            return None
         conditions = self._conditions(item, plan, failure, self._enforcement.judge(item, policy, plan, failure))
         self._released(item, policy, plan)
         unlawful = context.store.findings.workloads(key.name)
@@ -101,6 +108,13 @@ class PolicyController:
         self._unlawful.look(item, unlawful)
         self._record.look(item, plan)
         return children.outcome(failure, later)
+
+    def _outdated(self, key: Key, policy: Policy, plan: PolicyPlan) -> bool:
+        """Whether the policy, or what it approves, is another by now, so that it comes again at once."""
+        store = self._context.store
+        if not self._context.queue.comes_again(key):
+            return False
+        return store.policy(key.name) != policy or bool(plan.approved ^ store.approved.get(key.name, set()))
 
     def _released(self, item: Object, policy: Policy, plan: PolicyPlan) -> None:
         """Tell of namespaces that left although the policy is the same, which its rules refuse while they are in force.
