@@ -1,6 +1,6 @@
 """Everything the operator knows, indexed for the questions that reconciling asks. No I/O; what changed is told to a listener."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from sys import intern
 from typing import Any, Final, NamedTuple
@@ -192,6 +192,8 @@ class Store:
         self.namespaces: dict[str, dict[str, str]] = {}
         self.terminating: set[str] = set()
         """Namespaces that are being deleted: nothing new can be made in them."""
+        self.revision = 0
+        """Counts the changes of nodes, namespaces and policies."""
         self.approved: dict[str, set[str]] = {}
         self.findings = Findings()
         """What is there and policies do not admit. Verifiers of other things than pods put theirs in too."""
@@ -231,8 +233,6 @@ class Store:
             self._put_policy(item)
         else:
             self._by_namespace.add(item.owner.namespace, key)
-        if item.owner.kind == POOL and item.spec is not None:
-            self.lawful.look_at(item.spec.accelerator.node_selector, item.spec.accelerator.resource_name)
         return True
 
     def drop(self, key: Key) -> bool:
@@ -272,6 +272,7 @@ class Store:
 
     def _regard(self, policy: str) -> None:
         """Forget what followed from ``policy`` as it was."""
+        self.revision += 1
         self._governance.clear()
         self.lawful.regard(policy)
         self._dedicating = tuple(policy for policy in self._policies.values() if policy.spec.placement.dedicated)
@@ -303,12 +304,14 @@ class Store:
         """Take in a namespace; False when its labels are as before."""
         if self.namespaces.get(name) == labels:
             return False
+        self.revision += 1
         self.namespaces[name] = labels
         self._governance.pop(name, None)
         return True
 
     def drop_namespace(self, name: str) -> None:
         """Forget a namespace."""
+        self.revision += 1
         self.namespaces.pop(name, None)
         self.terminating.discard(name)
         self._governance.pop(name, None)
@@ -347,6 +350,7 @@ class Store:
         return self._rejudge(name, None)
 
     def _rejudge(self, name: str, node: Node | None) -> set[str]:
+        self.revision += 1
         changed = set()
         for policy in self._policies.values():
             names = self.approved[policy.name]
@@ -361,10 +365,6 @@ class Store:
         """The nodes that a policy has for the pods it governs alone."""
         dedicated = any(one.name == policy for one in self._dedicating)
         return frozenset(self.approved[policy]) if dedicated else frozenset()
-
-    def lawful_nodes(self, governance: Governance) -> Sequence[Node]:
-        """The nodes that all policies of a namespace approve, by name; none without a policy."""
-        return self.lawful.of(governance.names)
 
     def labelled_policies(self) -> set[str]:
         """The policies whose approved label some node carries."""

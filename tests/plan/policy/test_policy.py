@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sovereign.api.conditions import Reason
@@ -59,6 +59,7 @@ def _labelled(one: Node, plan: PolicyPlan) -> Node:
 
 
 @given(nodes(max_size=3), nodes(max_size=3), placements, st.integers(0, 2), st.booleans())
+@settings(deadline=None)
 def test_a_node_that_does_not_concern_a_policy_changes_nothing_of_its_plan(
     found, others, stated, index, labelled
 ) -> None:
