@@ -86,6 +86,8 @@ BENCHES: Final = (
     Bench("failover", "a leader that is killed, or stands still, until the standby's first correct write"),
     Bench("requests", "what the operator asks of the API server for each model with its pool"),
     Bench("first_child", "from the creation of a pool to its first child, against the bare writer", counts="pools"),
+    Bench("drift", "nodes whose jurisdiction changes, among many with governed pods", counts="nodes"),
+    Bench("policy", "a policy whose regions change, over many nodes and pools", counts="nodes"),
 )
 
 

@@ -85,6 +85,60 @@ async def test_repairs_do_not_wait_for_the_backlog() -> None:
     queue.add(B, first=True)
     queue.begin()
     assert {await queue.get(), await queue.get()} == {A, B}
+
+
+async def test_gates_do_not_wait_for_the_backlog_either() -> None:
+    queue = Queue(standby=True)
+    for key in (A, B, C):
+        queue.add(key)
+    queue.add(A, gate=True)
+    queue.add(A)
+    assert len(queue) == 3
+    queue.begin()
+    assert [await queue.get() for _ in range(3)] == [A, C, B]
+    assert len(queue) == 0
+
+
+async def test_gates_go_before_repairs_in_order_and_once() -> None:
+    queue = Queue()
+    queue.add(A)
+    queue.add(B)
+    queue.add(C, first=True)
+    queue.add(B, gate=True)
+    queue.add(A, gate=True)
+    queue.add(B, gate=True)
+    assert len(queue) == 3
+    assert [await queue.get() for _ in range(3)] == [B, A, C]
+    for key in (A, B, C):
+        queue.done(key)
+    assert queue.idle
+    assert len(queue) == 0
+
+
+async def test_a_gate_that_is_being_processed_stays_one() -> None:
+    queue = Queue()
+    queue.add(A)
+    assert await queue.get() == A
+    queue.add(A)
+    assert not queue.comes_again(A)
+    queue.add(A, gate=True)
+    queue.add(A)
+    queue.add(B, first=True)
+    assert queue.comes_again(A)
+    queue.done(A)
+    assert not queue.comes_again(A)
+    assert [await queue.get(), await queue.get()] == [A, B]
+
+
+async def test_what_was_a_gate_once_waits_like_others_the_next_time() -> None:
+    queue = Queue()
+    queue.add(A)
+    queue.add(A, gate=True)
+    assert await queue.get() == A
+    queue.done(A)
+    queue.add(B)
+    queue.add(A)
+    assert sorted([await queue.get(), await queue.get()]) == [A, B]
     assert len(queue) == 0
 
 

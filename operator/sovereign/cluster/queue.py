@@ -3,8 +3,10 @@
 The contract is that of client-go's workqueue: a key that is added while it is processed is processed once more afterwards, never
 twice at the same time; many adds before processing are one.
 
-Before anybody works, on a standby and while caches are read, keys form a backlog. What changed last comes out of it first: the leader
-that is gone has most likely seen to the rest. What is added while it is worked off takes turns with it.
+There are three ranks: gates (what closes the cluster), repairs, and all the rest. No key waits for one of a lower rank that has not begun.
+
+Before anybody works, on a standby and while caches are read, the rest forms a backlog. What changed last comes out of it first: the leader
+that is gone has most likely seen to the others. What is added while it is worked off takes turns with it.
 """
 
 import asyncio
@@ -33,7 +35,10 @@ class Queue:
 
     def __init__(self, clock: Callable[[], float] | None = None, *, standby: bool = False) -> None:
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._gates: dict[Key, None] = {}
+        """In the order in which they were added."""
         self._ready: deque[Key] = deque()
+        """Those that became gates meanwhile, too."""
         self._standby = standby
         self._backlog: dict[Key, None] = {}
         """In the order in which they were added last."""
@@ -41,7 +46,8 @@ class Queue:
         """Whether the last key was."""
         self._queued: set[Key] = set()
         self._active: set[Key] = set()
-        self._again: set[Key] = set()
+        self._again: dict[Key, bool] = {}
+        """Keys that were added while they are processed, and whether as gates."""
         self._due: dict[Key, float] = {}
         self._delayed: list[tuple[float, Key]] = []
         self._failures: dict[Key, int] = {}
@@ -59,19 +65,21 @@ class Queue:
         """Nothing is queued or being processed (delayed keys do not count)."""
         return not self._queued and not self._active
 
-    def add(self, key: Key, *, first: bool = False) -> None:
-        """Queue ``key``; ``first`` puts it before all others (repairs)."""
+    def add(self, key: Key, *, first: bool = False, gate: bool = False) -> None:
+        """Queue ``key``; ``first`` puts it before all others (repairs) but ``gate``s, which take their turns in order."""
+        if key in self._active:
+            self._again[key] = gate or self._again.get(key, False)
+            return
         if key in self._backlog:
             del self._backlog[key]
-        elif key in self._queued:
-            return
-        elif key in self._active:
-            self._again.add(key)
-            return
-        else:
+        elif key not in self._queued:
             self.on_add()
+        elif not gate:
+            return
         self._queued.add(key)
-        if first:
+        if gate:
+            self._gates[key] = None
+        elif first:
             self._ready.appendleft(key)
         elif self._standby:
             self._backlog[key] = None
@@ -82,6 +90,10 @@ class Queue:
     def begin(self) -> None:
         """From now on keys are taken out as they come: there are workers."""
         self._standby = False
+
+    def comes_again(self, key: Key) -> bool:
+        """Whether ``key``, which is being processed, was added as a gate meanwhile: what is begun may as well be left to the next time."""
+        return self._again.get(key, False)
 
     def add_after(self, key: Key, delay: float) -> None:
         """Queue ``key`` in ``delay`` seconds; the earliest of several such calls counts."""
@@ -108,11 +120,12 @@ class Queue:
         """The next key. Call ``done`` when it has been processed."""
         while True:
             timeout = self._release_due()
-            if self._ready or self._backlog:
+            while self._gates or self._ready or self._backlog:
                 key = self._next()
-                self._queued.discard(key)
-                self._active.add(key)
-                return key
+                if key in self._queued:
+                    self._queued.discard(key)
+                    self._active.add(key)
+                    return key
             self._wake.clear()
             try:
                 async with asyncio.timeout(timeout):
@@ -121,6 +134,10 @@ class Queue:
                 continue
 
     def _next(self) -> Key:
+        if self._gates:
+            key = next(iter(self._gates))
+            del self._gates[key]
+            return key
         self._from_backlog = bool(self._backlog) and not (self._ready and self._from_backlog)
         return self._backlog.popitem()[0] if self._from_backlog else self._ready.popleft()
 
@@ -128,8 +145,7 @@ class Queue:
         """``key`` has been processed."""
         self._active.discard(key)
         if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+            self.add(key, gate=self._again.pop(key))
 
     def _release_due(self) -> float | None:
         """Move delayed keys whose time has come; returns the seconds until the next, or None."""

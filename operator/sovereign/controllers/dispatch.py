@@ -12,6 +12,7 @@ from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, 
 from sovereign.plan.identity import other_machine
 from sovereign.plan.inventory import Node
 from sovereign.plan.placement import contradiction
+from sovereign.plan.policy import concerns
 from sovereign.residency.findings import Step, Workload
 from sovereign.residency.others import Other, judge, other
 from sovereign.residency.static_pods import Sighting
@@ -70,7 +71,7 @@ class Dispatcher:
         same = new is not None and before is not None and _same(before, new)
         if same and before is not None and before.status == item.status:
             return
-        self._queue.add(key)
+        self._queue.add(key, gate=key.kind == POLICY)
         if not same:
             self._dependents(key, governed, dedicated)
         elif key.kind == MODEL:
@@ -97,7 +98,7 @@ class Dispatcher:
 
     def _policies(self) -> None:
         for policy in self._store.policies:
-            self._queue.add(Key(POLICY, "", policy.name))
+            self._queue.add(Key(POLICY, "", policy.name), gate=True)
 
     def _everything_in(self, namespace: str) -> None:
         for key in self._store.in_namespace(namespace):
@@ -129,15 +130,29 @@ class Dispatcher:
         elif old is not None:
             before = self._store.nodes.get(old.name, old.node)
             self._node_changed(old.name, before, None, self._store.drop_node(old.name) or set())
+        self._pools_under(self._store.lawful.take_changed())
 
     def _node_changed(self, name: str, before: Node | None, now: Node | None, approvals: set[str]) -> None:
         """``approvals`` are the policies that approve it now and did not, or the other way round."""
-        self._policies()
+        for policy in self._store.policies:
+            if concerns(policy, before, now):
+                self._queue.add(Key(POLICY, "", policy.name), gate=True)
         self._pods_on(name)
-        concerned = approvals | {policy for policy, nodes in self._store.approved.items() if name in nodes}
-        for namespace in {name for policy in concerned for name in self._store.governed_namespaces(policy)}:
-            self._pools_in(namespace)
+        self._pools_on(name)
         self._volumes_of(before, now, approval_changed=bool(approvals))
+
+    def _pools_under(self, policies: set[tuple[str, ...]]) -> None:
+        """The pools of namespaces that just these policies govern: other sorts of nodes are lawful there."""
+        for namespace in self._store.namespaces if policies else ():
+            if self._store.governance(namespace).names in policies:
+                self._pools_in(namespace)
+
+    def _pools_on(self, node: str) -> None:
+        """The pools that have pods on a node: their statuses tell where it is."""
+        for place in self._store.pods_by_node.get(node, ()):
+            pod = self._store.pods[place]
+            if pod.pool:
+                self._add_known(Key(POOL, pod.namespace, pod.pool))
 
     def _look_at(self, node: Node) -> None:
         if other_machine(node) or contradiction(node):
@@ -295,7 +310,7 @@ class Dispatcher:
             self.vanished.add(owner)
             self._queue.add_after(owner, 0.2)
         else:
-            self._queue.add(owner)
+            self._queue.add(owner, gate=owner.kind == POLICY)
 
     def _pretender(self, row: Child, owner: Key | None, *, gone: bool) -> None:
         """What carries the operator's label and has no owner that is there may be anybody's, and is judged as such."""

@@ -1,7 +1,7 @@
 """What is known of the network of one pool: its condition, and the part of its status that is about probes."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sovereign.api.conditions import NETWORK_ENFORCED, Reason
@@ -30,11 +30,11 @@ class Network(NamedTuple):
 
 
 def network_of(
-    context: Context, prober: Prober, item: Object, pods: Sequence[Pod], lawful: Sequence[Node] | None
+    context: Context, prober: Prober, item: Object, pods: Sequence[Pod], lawful: Mapping[str, Node] | None
 ) -> Network:
     """What is known of the network of a pool, whose probes are asked for if they can be made.
 
-    ``lawful`` are the nodes that every policy approves; None while nothing is planned for the pool.
+    ``lawful`` are the nodes that every policy approves, by name; None while nothing is planned for the pool.
     """
     kept = {"network": item.status["network"]} if item.status.get("network") else {}
     row = context.caches["NetworkPolicy"].rows.get((item.owner.namespace, names.serving(item.owner.name)))
@@ -51,9 +51,8 @@ def network_of(
         prober.forget(item.key)
         reason, message = (closed.reason, closed.message) if closed is not None else (Reason.NOT_PROBED, "")
         return Network(_unknown(reason, message), {})
-    approved = {node.name: node.uid for node in lawful}
     running = {pod.node for pod in pods if pod.node and not pod.deleting and pod.phase not in FINISHED}
-    nodes = {name: approved.get(name, "") for name in running}
+    nodes = {name: lawful[name].uid if name in lawful else "" for name in running}
     probed = dict(sorted((name, uid) for name, uid in nodes.items() if uid)[:MOST_NODES])
     known = prober.known(item, probed, row.digest.hex())
     found = enforcement(nodes, known, probes, time.time())

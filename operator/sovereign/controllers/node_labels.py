@@ -23,9 +23,9 @@ class NodeLabels:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def keep(self, policy: str, nodes: Collection[str]) -> None:
-        """Make the labels of ``nodes`` what the approval of ``policy`` says."""
-        await self._all(nodes, lambda node: self._wanted(policy, node))
+    async def keep(self, policy: str, nodes: Collection[str], outdated: Callable[[], bool]) -> None:
+        """Make the labels of ``nodes`` what the approval of ``policy`` says; some of them where that is ``outdated`` meanwhile."""
+        await self._all(nodes, lambda node: self._wanted(policy, node), outdated)
 
     async def clean_up(self, policy: str) -> None:
         """Take off what is there because of a policy that is gone. With the last policy the bindings go, for nobody asks for them."""
@@ -42,11 +42,19 @@ class NodeLabels:
         wanted = {label: "true"} if node.labels.get(label) != "true" else {}
         return wanted if identity.bound(node) else {**wanted, FACT_IDENTITY: identity.identity(node)}
 
-    async def _all(self, names: Collection[str], wanted: Callable[[Node], Labels]) -> None:
+    async def _all(
+        self, names: Collection[str], wanted: Callable[[Node], Labels], outdated: Callable[[], bool] = lambda: False
+    ) -> None:
         limit = asyncio.Semaphore(CONCURRENCY)
+        tried = 0
 
         async def one(name: str) -> None:
+            nonlocal tried
             async with limit:
+                # Each pass gets on by some, however often nodes and policies change.
+                tried += 1
+                if tried > CONCURRENCY and outdated():
+                    return
                 node = self._context.store.nodes.get(name)
                 labels = wanted(node) if node is not None else {}
                 if node is not None and labels:

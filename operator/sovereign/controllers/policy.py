@@ -33,6 +33,8 @@ _ADMISSION: Final = (
     "MutatingAdmissionPolicyBinding",
 )
 
+_Inputs = tuple[Policy, int, frozenset[str]]
+
 
 class Totals:
     """How many violations a policy has had: what its status says, and what was noticed since this process read that."""
@@ -68,9 +70,13 @@ class PolicyController:
         self._totals = Totals(context.store.findings)
         self._unlawful = UnlawfulReport(context)
         self._record = PolicyRecord(context)
+        self._plans: dict[str, tuple[_Inputs, PolicyPlan]] = {}
 
     async def reconcile(self, key: Key) -> Outcome:
-        """Write the gate first, then the labels by which pods find through it, then the status."""
+        """Write the gate first, then the labels by which pods find through it, then the status.
+
+        Labels are many: where the gate has to be written anew meanwhile, they are left to the next pass.
+        """
         context = self._context
         item = await children.owner(context, key)
         if item is None:
@@ -80,18 +86,16 @@ class PolicyController:
         if item.spec is None or policy is None:
             await self._invalid(item)
             return None
-        plan = plan_policy(
-            policy,
-            context.store.nodes.values(),
-            context.store.living_namespaces(),
-            context.store.policies,
-            context.settings,
-        )
+        plan = self._plan(policy)
         keep = () if plan.complete else _ADMISSION
         missing = self._enforcement.missing(item, plan)
         failure = await children.bring_about(context, item, (*plan.admission, *plan.network), keep=keep)
         self._enforcement.wrote(item, plan, missing, failure)
-        await self._labels.keep(key.name, {*plan.to_label, *plan.to_bind, *plan.to_unlabel})
+        await self._labels.keep(
+            key.name, {*plan.to_label, *plan.to_bind, *plan.to_unlabel}, lambda: self._outdated(key, policy, plan)
+        )
+        if self._outdated(key, policy, plan):
+            return None
         conditions = self._conditions(item, plan, failure, self._enforcement.judge(item, policy, plan, failure))
         self._released(item, policy, plan)
         unlawful = context.store.findings.workloads(key.name)
@@ -101,6 +105,26 @@ class PolicyController:
         self._unlawful.look(item, unlawful)
         self._record.look(item, plan)
         return children.outcome(failure, later)
+
+    def _plan(self, policy: Policy) -> PolicyPlan:
+        """The plan of a policy; the last one where only what is wrong is to be counted anew."""
+        store = self._context.store
+        inputs = (policy, store.revision, frozenset(store.terminating))
+        known = self._plans.get(policy.name)
+        if known is not None and known[0] == inputs:
+            return known[1]
+        plan = plan_policy(
+            policy, store.nodes.values(), store.living_namespaces(), store.policies, self._context.settings
+        )
+        self._plans[policy.name] = (inputs, plan)
+        return plan
+
+    def _outdated(self, key: Key, policy: Policy, plan: PolicyPlan) -> bool:
+        """Whether the policy, or what it approves, is another by now, so that it comes again at once."""
+        store = self._context.store
+        if not self._context.queue.comes_again(key):
+            return False
+        return store.policy(key.name) != policy or bool(plan.approved ^ store.approved.get(key.name, set()))
 
     def _released(self, item: Object, policy: Policy, plan: PolicyPlan) -> None:
         """Tell of namespaces that left although the policy is the same, which its rules refuse while they are in force.
@@ -122,6 +146,7 @@ class PolicyController:
 
     async def _clean_up(self, name: str) -> None:
         """Take the label of a policy that is gone off the nodes; its other children are garbage-collected."""
+        self._plans.pop(name, None)
         await self._labels.clean_up(name)
         self._static_pods.forget(name)
         self._totals.forget(name)

@@ -64,7 +64,6 @@ class PoolController:
         if self._too_early(item):
             return None
         governance = context.store.governance(key.namespace)
-        nodes = context.store.lawful_nodes(governance)
         sizing = item.status.get("sizing") or {}
         stopped = await stopping.see_to(context, item)
         running = stopped is not None and not stopping.scaled(context, item)
@@ -73,7 +72,7 @@ class PoolController:
             self._model(key, item),
             self._runtime(item),
             governance,
-            nodes,
+            context.store.lawful.examples(governance.names, item.spec.accelerator),
             context.settings,
             previous_gpus=sizing.get("gpus"),
         )
@@ -83,7 +82,8 @@ class PoolController:
         if running and stopping.scaled(context, item):
             stopping.wake(context, item)
         pods = context.store.pods_of(key)
-        network = network_of(context, self._prober, item, pods, nodes if plan.children else None)
+        lawful = context.store.lawful.of(governance.names) if plan.children else None
+        network = network_of(context, self._prober, item, pods, lawful)
         conditions = self._conditions(item, plan, governance, pods, failure, network, stopped)
         content = self._content(item, plan, governance, pods, stopped) | network.content
         later = await children.write_status(context, item, content, conditions)
@@ -238,7 +238,7 @@ class PoolController:
             None,
         )
         if lacking is not None:
-            nowhere = not store.lawful_nodes(governance)
+            nowhere = not store.lawful.of(governance.names)
             return lacking.reason, explain_none(store.nodes.values(), governance) if nowhere else lacking.message
         if state is not None and state.failure:
             return Reason.UNAVAILABLE, state.failure

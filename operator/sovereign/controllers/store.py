@@ -15,10 +15,11 @@ from sovereign.cluster.packed import Packed, pack
 from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import PROBE_KIND, Child, Pod
 from sovereign.controllers.index import Index
+from sovereign.controllers.lawful import LawfulNodes
 from sovereign.plan.governance import Governance, govern
 from sovereign.plan.inventory import Node, Owner, Policy, Settings
 from sovereign.plan.model import claim_of
-from sovereign.plan.placement import rejection
+from sovereign.plan.placement import approved, rejection
 from sovereign.residency.findings import Findings, workload_of
 from sovereign.residency.others import Others
 from sovereign.residency.static_pods import StaticPods
@@ -191,6 +192,8 @@ class Store:
         self.namespaces: dict[str, dict[str, str]] = {}
         self.terminating: set[str] = set()
         """Namespaces that are being deleted: nothing new can be made in them."""
+        self.revision = 0
+        """Counts the changes of nodes, namespaces and policies."""
         self.approved: dict[str, set[str]] = {}
         self.findings = Findings()
         """What is there and policies do not admit. Verifiers of other things than pods put theirs in too."""
@@ -200,6 +203,7 @@ class Store:
         """By kind of ours: fields that the installed CRD does not have, and the API server therefore drops."""
         self.static_pods = StaticPods()
         self.volumes = Volumes(self.nodes, self.approved)
+        self.lawful = LawfulNodes(self.nodes, self.approved)
         self.others = Others()
         self.pods: dict[tuple[str, str], Pod] = {}
         self.pods_by_node: Index[str, tuple[str, str]] = Index()
@@ -241,7 +245,7 @@ class Store:
         if key.kind == POLICY:
             self._policies.pop(key.name, None)
             self.approved.pop(key.name, None)
-            self._regard_policies()
+            self._regard(key.name)
         return True
 
     def _refer(self, item: Object) -> None:
@@ -257,16 +261,20 @@ class Store:
         if item.spec is None:
             # What cannot be understood keeps governing as before; a new policy that cannot be understood approves nothing.
             self.approved.setdefault(name, set())
-            self._regard_policies()
+            self._regard(name)
             return
         policy = Policy(item.owner, item.spec)
+        if self._policies.get(name) == policy:
+            return
         self._policies[name] = policy
-        self.approved[name] = {node.name for node in self.nodes.values() if rejection(node, policy) is None}
-        self._regard_policies()
+        self.approved[name] = set(approved(self.nodes.values(), policy))
+        self._regard(name)
 
-    def _regard_policies(self) -> None:
-        """Forget what followed from other policies."""
+    def _regard(self, policy: str) -> None:
+        """Forget what followed from ``policy`` as it was."""
+        self.revision += 1
         self._governance.clear()
+        self.lawful.regard(policy)
         self._dedicating = tuple(policy for policy in self._policies.values() if policy.spec.placement.dedicated)
 
     @property
@@ -296,12 +304,14 @@ class Store:
         """Take in a namespace; False when its labels are as before."""
         if self.namespaces.get(name) == labels:
             return False
+        self.revision += 1
         self.namespaces[name] = labels
         self._governance.pop(name, None)
         return True
 
     def drop_namespace(self, name: str) -> None:
         """Forget a namespace."""
+        self.revision += 1
         self.namespaces.pop(name, None)
         self.terminating.discard(name)
         self._governance.pop(name, None)
@@ -340,26 +350,21 @@ class Store:
         return self._rejudge(name, None)
 
     def _rejudge(self, name: str, node: Node | None) -> set[str]:
+        self.revision += 1
         changed = set()
         for policy in self._policies.values():
-            approved = self.approved[policy.name]
+            names = self.approved[policy.name]
             now = node is not None and rejection(node, policy) is None
-            if now != (name in approved):
+            if now != (name in names):
                 changed.add(policy.name)
-                (approved.add if now else approved.discard)(name)
+                (names.add if now else names.discard)(name)
+        self.lawful.judged(name)
         return changed
 
     def dedicated_nodes(self, policy: str) -> frozenset[str]:
         """The nodes that a policy has for the pods it governs alone."""
         dedicated = any(one.name == policy for one in self._dedicating)
         return frozenset(self.approved[policy]) if dedicated else frozenset()
-
-    def lawful_nodes(self, governance: Governance) -> list[Node]:
-        """The nodes that all policies of a namespace approve, by name; none without a policy."""
-        if not governance.governed:
-            return []
-        sets = [self.approved.get(name, set()) for name in governance.names]
-        return [self.nodes[name] for name in sorted(set.intersection(*sets)) if name in self.nodes]
 
     def labelled_policies(self) -> set[str]:
         """The policies whose approved label some node carries."""

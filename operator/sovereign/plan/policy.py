@@ -85,6 +85,25 @@ def plan_policy(
     )
 
 
+def concerns(policy: Policy, before: Node | None, now: Node | None) -> bool:
+    """Whether `plan_policy` says something else about a node than before, or has something to do about it still; None: there is none."""
+    return _unsettled(policy, now) or _stand(policy, before) != _stand(policy, now)
+
+
+def _stand(policy: Policy, node: Node | None) -> tuple[Verdict | None] | None:
+    return (placement.rejection(node, policy),) if node is not None else None
+
+
+def _unsettled(policy: Policy, node: Node | None) -> bool:
+    """Whether a node is to be labelled, bound or unlabelled."""
+    if node is None:
+        return False
+    label = approved_label(policy.name)
+    if placement.rejection(node, policy) is None:
+        return node.labels.get(label) != "true" or not identity.bound(node)
+    return label in node.labels
+
+
 def _governed(
     policy: Policy, others: list[Policy], namespaces: Mapping[str, Mapping[str, str]], settings: Settings
 ) -> dict[str, Governance]:

@@ -89,6 +89,8 @@ class Findings:
 
     def __init__(self) -> None:
         self._by_uid: dict[str, Finding] = {}
+        self._counts: Counter[str] = Counter()
+        """By policy: how many objects break it now."""
         self.noticed: Counter[str] = Counter()
         """By policy: how many objects were ever found to break it."""
 
@@ -116,17 +118,23 @@ class Findings:
         before = known.violations if known is not None else ()
         if before == violations:
             return False
+        broken, broke = {one.policy for one in violations}, {one.policy for one in before}
+        self._counts.update(broken - broke)
+        self._counts.subtract(broke - broken)
         if not violations:
             del self._by_uid[uid]
             return True
-        self.noticed.update({one.policy for one in violations} - {one.policy for one in before})
+        self.noticed.update(broken - broke)
         step, blocks = (known.step, known.blocks) if known is not None else (None, "")
         self._by_uid[uid] = Finding(workload, name, violations, step, blocks)
         return True
 
     def drop(self, uid: str) -> bool:
         """Forget an object that is gone; whether anything was wrong with it."""
-        return self._by_uid.pop(uid, None) is not None
+        known = self._by_uid.pop(uid, None)
+        if known is not None:
+            self._counts.subtract({one.policy for one in known.violations})
+        return known is not None
 
     def advance(self, uid: str, step: Step, blocks: str = "") -> bool:
         """Say what repair has come to; whether that is news."""
@@ -138,7 +146,7 @@ class Findings:
 
     def count(self, policy: str) -> int:
         """How many objects break ``policy``."""
-        return sum(any(one.policy == policy for one in found.violations) for found in self._by_uid.values())
+        return self._counts[policy]
 
     def workloads(self, policy: str) -> list[Shown]:
         """What breaks ``policy``, by workload and rule, sorted by namespace and name."""

@@ -1,15 +1,16 @@
 """A whole policy, planned: determinism, labels, and what is wrong with the policy itself."""
 
+from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sovereign.api.conditions import Reason
 from sovereign.api.meta import approved_label
 from sovereign.plan import approval
 from sovereign.plan.inventory import Node, Policy, Settings
-from sovereign.plan.policy import PolicyPlan, plan_policy
+from sovereign.plan.policy import PolicyPlan, concerns, plan_policy
 from tests.plan.policy.build import node, nodes, placed, placements, policy
 
 _LABEL = approved_label("eu")
@@ -55,6 +56,26 @@ def test_planning_on_top_of_an_applied_plan_changes_no_label(found, stated) -> N
 def _labelled(one: Node, plan: PolicyPlan) -> Node:
     labels = {key: value for key, value in one.labels.items() if key != _LABEL or one.name not in plan.to_unlabel}
     return Node(one.name, labels=labels | ({_LABEL: "true"} if one.name in plan.to_label else {}))
+
+
+@given(nodes(max_size=3), nodes(max_size=3), placements, st.integers(0, 2), st.booleans())
+@settings(deadline=None)
+def test_a_node_that_does_not_concern_a_policy_changes_nothing_of_its_plan(
+    found, others, stated, index, labelled
+) -> None:
+    of = placed(**stated)
+    name = f"n{index}"
+    found = [_labelled(one, _plan(of, found)) if labelled else one for one in found]
+    rest = [one for one in found if one.name != name]
+    before, now = (next((one for one in these if one.name == name), None) for these in (found, others))
+    first, second = _plan(of, [*rest, *filter(None, [before])]), _plan(of, [*rest, *filter(None, [now])])
+    if concerns(of, before, now):
+        assert first != second or name in {*second.to_label, *second.to_bind, *second.to_unlabel}
+    else:
+        assert replace(first, to_label=(), to_bind=(), to_unlabel=()) == replace(
+            second, to_label=(), to_bind=(), to_unlabel=()
+        )
+        assert name not in {*second.to_label, *second.to_bind, *second.to_unlabel}
 
 
 def test_audit_closes_no_namespace() -> None:
