@@ -78,6 +78,9 @@ BENCHES: Final = (
         "start", "from the start of the process to ready, with nothing to look after", sizes=(1,), counts="operators"
     ),
     Bench(
+        "memory", "memory with nothing and with many models, and its growth over a day of changes", sizes=(1000, 10_000)
+    ),
+    Bench(
         "restart",
         "an operator that finds everything in place, against raw lists of the same",
         sizes=(1000, 10_000),

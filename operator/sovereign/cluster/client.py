@@ -19,7 +19,7 @@ JSON: Final = "application/json"
 REQUEST_TIMEOUT: Final = 30.0
 THROTTLED_ATTEMPTS: Final = 5
 PAGE: Final = 100
-"""Items of a list that are asked for at once: a Deployment is 10 kB of JSON, 50 kB as a dictionary, and many kinds are listed at a time."""
+"""Items of a list that are asked for at once: a Deployment is 10 kB of JSON, more as a dictionary, and many kinds are listed at a time."""
 Manifest = dict[str, Any]
 Observer = Callable[[str, int], None]
 

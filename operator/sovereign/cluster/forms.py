@@ -137,7 +137,7 @@ class _Raws(msgspec.Struct):
 class Whole(Generic[R]):
     """Objects that are read into dictionaries, one after the other, once it is known that they are news.
 
-    As dictionaries they take five times the room of their JSON: all of a page at once would be most of what the operator ever needs.
+    As dictionaries they take far more room than as JSON: all of a page at once would be most of what the operator ever needs.
     """
 
     _lists: Final = msgspec.json.Decoder(_Raws)

@@ -49,9 +49,9 @@ _pack_short: Final = _Packer(b"")
 
 def pack(kind: str, content: bytes) -> Packed:
     """``content`` in little room; what is of one ``kind`` should resemble each other."""
+    if len(content) < _SHORT:
+        return _pack_short(content)
     packer = _packers.get(kind)
-    if packer is None or len(content) < _SHORT:
-        if len(content) < _SHORT:
-            return _pack_short(content)
+    if packer is None:
         packer = _packers[kind] = _Packer(content)
     return packer(content)
