@@ -30,6 +30,7 @@ CONCURRENCY: Final = 8
 CONTROLLERS: Final = ("kube-controller-manager", "kube-scheduler", "kwok")
 """What answers to what is written."""
 PATIENCE: Final = 1800.0
+_START: Final = 120.0
 Manifest = dict[str, Any]
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ class Ground:
     def leading(self, **env: str) -> Process:
         """An operator that leads and has nothing left to do."""
         program = self.program(**env)
-        wait("the operator to lead", lambda: program.leads)
+        wait("the operator to lead", lambda: program.leads, _START)
         self.settle(program)
         return program
 

@@ -63,6 +63,8 @@ class Runner:
             place = self._ground(its_own) if bench.needs_ground else None
             for result in bench.run(place, work):
                 self.found(result)
+            if place is not None and any(program.runs for program in place.programs):
+                raise RuntimeError("the bench has left an operator running, which would lead instead of the next one's")
 
     def _ground(self, its_own: ExitStack) -> Ground:
         if not self.shared:

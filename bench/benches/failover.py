@@ -66,6 +66,11 @@ class Failovers:
             if one.writes and (one.resource, one.name) == ("deployments", name) and one.code < 300
         )
 
+    def end(self) -> None:
+        """Stop whoever leads."""
+        if self._leader.runs:
+            self._leader.stop()
+
     def _end(self, number: int) -> None:
         """See the old leader end: one that stood still does so by itself when it goes on."""
         self._leader.popen.send_signal(signal.SIGCONT)
@@ -88,7 +93,11 @@ def run(ground: Ground, work: Work) -> Iterator[Result]:
         operator.stop()
         failovers = Failovers(ground, place, ground.leading(**_LEASE))
         signals = (signal.SIGKILL, signal.SIGSTOP)
-        samples = [
-            failovers.fail(f"m{turn % work.size}", signals[turn % len(signals)]) for turn in range(max(2, work.turns))
-        ]
+        try:
+            samples = [
+                failovers.fail(f"m{turn % work.size}", signals[turn % len(signals)])
+                for turn in range(max(2, work.turns))
+            ]
+        finally:
+            failovers.end()
         yield result("failover.seconds", samples, "s", work.size)
