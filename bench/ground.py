@@ -64,7 +64,7 @@ class Ground:
     def leading(self, **env: str) -> Process:
         """An operator that leads and has nothing left to do."""
         program = self.program(**env)
-        wait("the operator to lead", lambda: program.leads, _START)
+        wait("the operator to lead", lambda: _leads(program), _START)
         self.settle(program)
         return program
 
@@ -186,6 +186,12 @@ def wait(what: str, check: Callable[[], Any], patience: float = PATIENCE, pause:
         if time.monotonic() > deadline:
             raise NotInTimeError(f"waited {patience:.0f} s for {what}")
         time.sleep(pause)
+
+
+def _leads(program: Process) -> bool:
+    if not program.runs:
+        raise NotInTimeError(f"the operator ended before it led: {program.log.read_text()[-2000:]}")
+    return program.leads
 
 
 async def many(work: Iterable[Awaitable[Any]], at_once: int = CONCURRENCY) -> None:

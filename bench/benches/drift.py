@@ -20,6 +20,7 @@ PODS: Final = 10
 """On each node."""
 NODES: Final = 50
 """That change, at most."""
+_FEW: Final = 5
 _BATCH: Final = 10
 _ELSEWHERE: Final = "US"
 
@@ -90,6 +91,6 @@ def run(ground: Ground, work: Work) -> Iterator[Result]:
 
 
 def _spread(first: int, end: int) -> list[int]:
-    """At most `NODES` numbers, evenly."""
-    wanted = min(NODES, end - first)
+    """At most `NODES` numbers, evenly; fewer of a small cluster, which only shows that it can be measured."""
+    wanted = min(NODES, max(_FEW, end // 20), end - first)
     return [first + one * (end - first) // wanted for one in range(wanted)]

@@ -10,6 +10,7 @@ from statistics import linear_regression
 from typing import Final
 
 from bench.day import Day, forget
+from bench.goals import memory_budget
 from bench.ground import Ground
 from bench.loaded import loaded
 from bench.proc import Memory, memory
@@ -17,12 +18,8 @@ from bench.results import Result
 from bench.stats import result
 from bench.suite import Work
 
-BASE: Final = 60.0
-"""MiB with nothing to look after."""
-PER_THOUSAND: Final = 10.0
-"""MiB more for each 1,000 models."""
 HOURS: Final = 24
-FEW_HOURS: Final = 8
+FEW_HOURS: Final = 5
 """Of a day with fewer than 100 models, which only shows that it can be measured."""
 WARM_UP: Final = 2
 MOST_BY_DAY: Final = 1000
@@ -39,15 +36,10 @@ def run(ground: Ground, work: Work) -> Iterator[Result]:
         found = _started(ground)
     yield result("memory.rss", [came.rss, found.rss], "MiB", size)
     yield result("memory.pss", [came.pss, found.pss], "MiB", size)
-    yield result("memory.over_budget", [max(came.peak, found.peak) / budget(size)], "ratio", size)
+    yield result("memory.over_budget", [max(came.peak, found.peak) / memory_budget(size)], "ratio", size)
     if size <= MOST_BY_DAY:
         yield _day(ground, place, size)
     ground.run(lambda client: forget(client, place))
-
-
-def budget(models: int) -> float:
-    """MiB that so many models may take."""
-    return BASE + PER_THOUSAND * models / 1000
 
 
 def growth(hours: Sequence[tuple[float, float]], day: int = HOURS) -> float:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.benches.memory import HOURS, WARM_UP, budget, growth
+from bench.benches.memory import growth
+from bench.goals import memory_budget
 from bench.proc import fields, memory
 
 
@@ -21,7 +22,7 @@ def test_only_sizes_are_read() -> None:
 
 
 def test_the_budget_grows_with_the_models() -> None:
-    assert (budget(0), budget(1000), budget(10_000)) == (60.0, 70.0, 160.0)
+    assert (memory_budget(0), memory_budget(1000), memory_budget(10_000)) == (60.0, 70.0, 160.0)
 
 
 def test_growth_is_that_of_the_hours_after_the_warm_up() -> None:
