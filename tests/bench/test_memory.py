@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.benches.memory import growth
+from bench.benches.memory import HOURS, WARM_UP, growth
 from bench.goals import memory_budget
 from bench.proc import fields, memory
 

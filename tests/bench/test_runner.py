@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ class Grounds:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made = 0
         self.there = 0
+        self.programs: list[Any] = []
         monkeypatch.setattr(runner, "_made", lambda stack: stack.enter_context(self))
 
     def __enter__(self) -> "Grounds":
@@ -41,6 +43,12 @@ class Broken(Bench):
     def run(self, ground: Any, work: Work) -> Iterator[Result]:
         yield made_up(f"{self.name}.value", 1.0, work.size)
         raise RuntimeError("the API server is gone")
+
+
+class Careless(Bench):
+    def run(self, ground: Any, work: Work) -> Iterator[Result]:
+        yield made_up(f"{self.name}.value", 1.0, work.size)
+        ground.programs.append(SimpleNamespace(runs=True))
 
 
 @pytest.fixture
@@ -74,6 +82,11 @@ def test_a_shared_control_plane_is_made_once_and_anew_after_a_failure(grounds: G
     assert (grounds.made, grounds.there) == (1, 0)
     _run(Broken("one", "a"), Simple("two", "b"), shared=True)
     assert (grounds.made, grounds.there) == (3, 0)
+
+
+def test_a_bench_that_leaves_an_operator_running_has_failed(grounds: Grounds) -> None:
+    _, ended, _ = _run(Careless("one", "a"), shared=True)
+    assert "left an operator running" in ended[0].error
 
 
 def test_otherwise_each_bench_has_its_own(grounds: Grounds) -> None:
