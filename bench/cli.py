@@ -54,6 +54,10 @@ def run(
         ),
     ] = suite.TOLERANCE,
     shared: Annotated[bool, typer.Option(help="One control plane for all benches: sooner, and less steady.")] = False,
+    rivals: Annotated[
+        str,
+        typer.Option(help="With whom the operator is compared in the storm, besides the bare writer; empty: nobody."),
+    ] = ",".join(suite.RIVALS),
     peer: Annotated[str, typer.Option(metavar="NAME", help="Another operator that takes part in the storm.")] = "",
     binary: Annotated[Path | None, typer.Option(exists=True, help="The peer's manager.")] = None,
     crds: Annotated[Path | None, typer.Option(exists=True, help="File or folder of the peer's kinds.")] = None,
@@ -77,7 +81,7 @@ def run(
         benches = suite.chosen(only or [])
     except KeyError as error:
         raise typer.BadParameter(f"there is no bench {error}; choose among {_NAMES}", param_hint="--only") from None
-    base = suite.Work(size=0, turns=pairs, tolerance=tolerance)
+    base = suite.Work(size=0, turns=pairs, tolerance=tolerance, rivals=_rivals(rivals))
     if peer:
         base = replace(base, peer=_peer(peer, binary, crds, template, until, arguments))
     tasks = [(bench, work) for bench in benches for work in bench.work(base, size or ())]
@@ -133,6 +137,15 @@ def check(
     else:
         tables.show(judged, failed)
     raise typer.Exit(0 if not failed and all(one.verdict.ok for one in judged) else 1)
+
+
+def _rivals(text: str) -> tuple[str, ...]:
+    named = tuple(part.strip() for part in text.split(",") if part.strip())
+    if unknown := [name for name in named if name not in suite.RIVALS]:
+        raise typer.BadParameter(
+            f"there is no rival {unknown[0]!r}; choose among {', '.join(suite.RIVALS)}", param_hint="--rivals"
+        )
+    return named
 
 
 def _peer(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 TOLERANCE: Final = 0.15
 """How much the bare writer before and after a turn may differ, as a share of the slower, for the turn to count."""
+RIVALS: Final = ("go", "stock")
+"""The bare writer in Go, and a stock kopf operator."""
 _LARGE: Final = 10_000
 
 
@@ -26,6 +28,8 @@ class Work:
     tolerance: float = TOLERANCE
     peer: "Peer | None" = None
     """Another operator to compare with."""
+    rivals: tuple[str, ...] = RIVALS
+    """With whom the operator is compared in the storm, besides the bare writer."""
 
 
 @dataclass(frozen=True)

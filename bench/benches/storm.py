@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from statistics import median
 from typing import Final, NamedTuple
 
-from bench import objects, places, proc
+from bench import objects, places, proc, suite
 from bench.arms import bodies, stock
 from bench.arms.peer import PeerArm
 from bench.arms.writer import Writer, go, python, writer
@@ -133,7 +133,8 @@ def _started(program: Process) -> bool:
 def run(ground: Ground, work: Work) -> Iterator[Result]:
     """The storm of so many models."""
     storm = Storm(ground, work.size)
-    arms: dict[str, Callable[[], float]] = {"ours": storm.ours, "go": storm.go, "stock": storm.stock}
+    rivals: dict[str, Callable[[], float]] = {"go": storm.go, "stock": storm.stock}
+    arms = {"ours": storm.ours} | {name: rivals[name] for name in work.rivals}
     with ExitStack() as stack:
         stack.enter_context(ground.everything_granted())
         stack.enter_context(ground.stopped(*CONTROLLERS))
@@ -164,8 +165,10 @@ def _speeds(storm: Storm, found: dict[str, Arm]) -> Iterator[Result]:
     size, ours = storm.size, found["ours"]
     yield result("storm.over_bare", ours.speeds, "ratio", size, discarded=ours.discarded)
     yield result("storm.objects_per_second", [WRITES * size / pair.arm for pair in ours.pairs], "1/s", size)
-    rival = found["go"]
-    yield result("storm.over_go", over(rival, ours), "ratio", size, discarded=rival.discarded)
-    rival = found["stock"]
-    note = f"the stock operator sends {median(storm.stock_requests):.1f} requests for each model with its pool"
-    yield result("storm.over_stock", over(rival, ours), "ratio", size, discarded=rival.discarded, note=note)
+    notes: dict[str, str] = {}
+    if storm.stock_requests:
+        sent = median(storm.stock_requests)
+        notes["stock"] = f"the stock operator sends {sent:.1f} requests for each model with its pool"
+    for name in (name for name in suite.RIVALS if name in found):
+        rival, note = found[name], notes.get(name, "")
+        yield result(f"storm.over_{name}", over(rival, ours), "ratio", size, discarded=rival.discarded, note=note)
