@@ -1,5 +1,6 @@
 """Everything the operator knows, indexed for the questions that reconciling asks. No I/O; what changed is told to a listener."""
 
+import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from sys import intern
@@ -109,8 +110,15 @@ def _status(packed: Packed) -> dict[str, Any]:
     return orjson.loads(packed.read())  # type: ignore[no-any-return]
 
 
+def _json(content: Any) -> bytes:
+    try:
+        return orjson.dumps(content)
+    except TypeError:  # a number of more than 64 bits, which validation has an opinion on
+        return json.dumps(content).encode()
+
+
 def _pack_status(kind: str, status: Mapping[str, Any]) -> Packed:
-    return pack(f"{kind}/status", orjson.dumps(status))
+    return pack(f"{kind}/status", _json(status))
 
 
 class ChildName(NamedTuple):
@@ -143,7 +151,7 @@ def decode(body: Mapping[str, Any]) -> Object:
         generation=metadata.get("generation", 0),
         labels=dict(metadata.get("labels") or {}),
     )
-    spec, problem, reference = pack(f"{kind}/spec", orjson.dumps(body.get("spec") or {})), "", None
+    spec, problem, reference = pack(f"{kind}/spec", _json(body.get("spec") or {})), "", None
     try:
         reference = _reference(owner, _spec(kind, spec))
     except ValidationError as error:
