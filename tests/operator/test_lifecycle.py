@@ -48,6 +48,8 @@ def test_a_standby_is_warm_and_takes_over(lab: Lab, operator: Process, place: st
         wait_for("the standby to be ready", lambda: standby.get("/readyz") == "ok")
         assert not standby.leads
         assert operator.leads
+        lab.wait_condition("sovpol", place, "", "Enforced", "True")
+        lab.settle(operator)
         since = lab.position()
         assert operator.stop() < 5
         wait_for("the standby to lead", lambda: standby.leads, 10)
