@@ -137,7 +137,7 @@ class Ground:
         assert self.cluster.audit_log is not None
         return audit.position(self.cluster.audit_log)
 
-    def requests(self, since: int, agent: str) -> list[audit.Request]:
+    def requests(self, since: int, agent: str | tuple[str, ...]) -> list[audit.Request]:
         """What a program asked the API server since then, besides watches and leases."""
         found = [one for one in self.cluster.requests(since) if one.agent.startswith(agent)]
         return [one for one in found if one.verb != "watch" and one.resource != "leases"]

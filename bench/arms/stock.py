@@ -21,6 +21,8 @@ from sovereign.cluster.resources import BY_KIND
 
 GROUP, VERSION = "sovereignai.io", "v1alpha1"
 AGENT = "bench-stock"
+AGENTS = (AGENT, "kopf")
+"""Of the children's requests, and of kopf's own."""
 READY = "the stock operator is ready"
 _READY = {
     "type": "Ready",

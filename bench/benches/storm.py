@@ -75,7 +75,7 @@ class Storm:
             wait("the stock operator", lambda: _started(program))
             since = self.ground.position()
             cost = self._measured(self.size, program)
-        self.stock_requests.append(len(self.ground.requests(since, stock.AGENT)) / self.size)
+        self.stock_requests.append(len(self.ground.requests(since, stock.AGENTS)) / self.size)
         return self._kept("stock", cost)
 
     def _kept(self, arm: str, cost: Cost) -> float:
