@@ -114,9 +114,3 @@ class Day:
         self._proxy.cut()
         wait("all watches to be refused once", lambda: len(refused) >= before, patience=60.0)
         self._proxy.heal()
-
-
-async def forget(client: Client, place: str) -> None:
-    """Delete all models and pools of a namespace; what belongs to them goes in the background."""
-    for resource in (POOLS, MODELS):
-        await client.request("DELETE", resource.path(place), params={"propagationPolicy": "Background"})

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from statistics import linear_regression
 from typing import Final
 
-from bench.day import Day, forget
+from bench import places
+from bench.day import Day
 from bench.goals import memory_budget
 from bench.ground import Ground
 from bench.loaded import loaded
@@ -39,7 +40,7 @@ def run(ground: Ground, work: Work) -> Iterator[Result]:
     yield result("memory.over_budget", [max(came.peak, found.peak) / memory_budget(size)], "ratio", size)
     if size <= MOST_BY_DAY:
         yield _day(ground, place, size)
-    ground.run(lambda client: forget(client, place))
+    ground.run(lambda client: places.empty(client, place))
 
 
 def growth(hours: Sequence[tuple[float, float]], day: int = HOURS) -> float:
