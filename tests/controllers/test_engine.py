@@ -23,4 +23,5 @@ async def test_reconciles_that_await_nothing_leave_others_their_turn() -> None:
         await asyncio.sleep(0)
         seen.append(done)
     workers.cancel()
+    await asyncio.gather(workers, return_exceptions=True)
     assert max(later - earlier for earlier, later in pairwise(seen)) <= 4
