@@ -41,8 +41,10 @@ def unchanged(caches: Caches, desired: dict[str, Any]) -> Written | None:
     """What ``apply`` would say of a child with which nothing has to be done; None where something has."""
     metadata = desired["metadata"]
     row = caches[desired["kind"]].rows.get((metadata.get("namespace", ""), metadata["name"]))
+    if row is None:
+        return None
     todo = difference(desired, fingerprint(desired), row)
-    if row is None or todo is not Difference.NONE or _worth_another_try(row):
+    if todo is not Difference.NONE or _worth_another_try(row):
         return None
     return Written(desired["kind"], metadata["name"], todo, pruned=row.pruned)
 

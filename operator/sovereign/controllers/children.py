@@ -55,8 +55,6 @@ async def _write(context: Context, wave: Sequence[dict[str, Any]]) -> list[apply
 
     known = [apply.unchanged(context.caches, manifest) for manifest in wave]
     different = [manifest for manifest, found in zip(wave, known, strict=True) if found is None]
-    if not different:
-        return [found for found in known if found is not None]
     written = iter(await asyncio.gather(*(one(manifest) for manifest in different), return_exceptions=True))
     return [next(written) if found is None else found for found in known]
 
