@@ -190,6 +190,7 @@ def test_while_the_operator_is_down(lab: Lab, operator: Process, machine: Machin
     again = lab.start()
     try:
         wait_for("the facts to be withdrawn", lambda: machine.withdrawn)
+        wait_for("the policy's Event", lambda: told(lab, "IdentityChanged", place))
         lab.settle(again)
         machine.vouch()
         wait_for("its approval", lambda: machine.approved)

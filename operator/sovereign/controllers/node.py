@@ -15,7 +15,7 @@ from sovereign.controllers.context import Context, Outcome, Retry
 from sovereign.controllers.store import POLICY
 from sovereign.plan import identity
 from sovereign.plan.inventory import Node
-from sovereign.plan.placement import contradiction
+from sovereign.plan.placement import contradiction, rejection
 
 logger = logging.getLogger(__name__)
 CONTRADICTIONS_TOLD: Final = 100
@@ -79,9 +79,12 @@ class NodeController:
         logger.warning(message)
         IDENTITY_CHANGES.inc()
         self._tell(node, Reason.IDENTITY_CHANGED, message)
-        for policy in filter(None, map(approving_policy, node.labels)):
-            item = self._context.store.objects.get(Key(POLICY, "", policy))
-            if item is not None:
+        store = self._context.store
+        # Not by the labels: a policy's own reconcile may have taken its label off before.
+        machine = identity.rebound(node)
+        for policy in store.policies:
+            item = store.objects.get(Key(POLICY, "", policy.name))
+            if item is not None and rejection(machine, policy) is None:
                 self._context.tell(item, "Warning", Reason.IDENTITY_CHANGED, message)
 
     def _tell(self, node: Node, reason: Reason, message: str) -> None:

@@ -9,6 +9,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
+import msgspec
+
 from sovereign.api.meta import FACT_IDENTITY, FACT_JURISDICTION, FACT_PROVIDER, FACT_REGION
 from sovereign.plan.inventory import Node
 
@@ -38,6 +40,11 @@ def bound(node: Node) -> bool:
     A node without a UID was read from a file, and is no machine.
     """
     return not node.uid or node.labels.get(FACT_IDENTITY) == identity(node)
+
+
+def rebound(node: Node) -> Node:
+    """The node as it would be if its facts had been set for the machine that it is."""
+    return msgspec.structs.replace(node, labels={**node.labels, FACT_IDENTITY: identity(node)})
 
 
 def other_machine(node: Node) -> bool:

@@ -78,6 +78,7 @@ def test_another_machine_leaves_the_list_and_loses_the_label() -> None:
     other = bound_to(machine("uid-0"), machine(*_MACHINE, **{approved_label("eu"): "true"}))
     plan = plan_policy(placed(), [other], {}, [placed()], Settings())
     assert plan.approved == frozenset()
+    assert placement.rejection(identity.rebound(other), placed()) is None, "it was approved as the machine it was"
     assert (plan.to_bind, plan.to_unlabel) == ((), ("gpu",))
 
 
