@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 TOLERANCE: Final = 0.15
 """How much the bare writer before and after a turn may differ, as a share of the slower, for the turn to count."""
-RIVALS: Final = ("go", "stock")
-"""The bare writer in Go, and a stock kopf operator."""
+RIVALS: Final = ("go", "stock", "lean")
+"""The bare writer in Go, a stock kopf operator, and the same with our client."""
 _LARGE: Final = 10_000
 
 

@@ -1,7 +1,7 @@
 """apply-storm: many models with pools at once; ours against bare writers of the same requests, a stock kopf operator, and a peer.
 
 Time runs from the first creation until the loader has seen the last pool ready. Turns are bare, ours, bare, Go's bare writer, bare,
-stock, bare; the place is empty again before each, and controllers that would answer what is written stand still all the time.
+stock, bare, lean, bare; the place is empty again before each, and controllers that would answer what is written stand still all the time.
 """
 
 import asyncio
@@ -46,7 +46,8 @@ class Storm:
         self.costs: dict[str, list[Cost]] = {}
         self.slopes: list[float] = []
         """Our CPU for each model at the size, over that at a tenth of it a moment before."""
-        self.stock_requests: list[float] = []
+        self.stock_requests: dict[str, list[float]] = {}
+        """By arm: what it sent for each model with its pool."""
         self._jobs = bodies.whole(*places.example(ground, places.make(ground, f"storm-{size}-example")))
         self._place = places.make(ground, f"storm-{size}")
 
@@ -71,12 +72,20 @@ class Storm:
 
     def stock(self) -> float:
         """The stock kopf operator."""
-        with self._running(self.ground.program(["bench.arms.stock", self._place])) as program:
+        return self._stock("stock")
+
+    def lean(self) -> float:
+        """The stock kopf operator with our client."""
+        return self._stock("lean", stock.LEAN)
+
+    def _stock(self, arm: str, *options: str) -> float:
+        with self._running(self.ground.program(["bench.arms.stock", self._place, *options])) as program:
             wait("the stock operator", lambda: _started(program))
             since = self.ground.position()
             cost = self._measured(self.size, program)
-        self.stock_requests.append(len(self.ground.requests(since, stock.AGENTS)) / self.size)
-        return self._kept("stock", cost)
+        sent = len(self.ground.requests(since, stock.AGENTS)) / self.size
+        self.stock_requests.setdefault(arm, []).append(sent)
+        return self._kept(arm, cost)
 
     def _kept(self, arm: str, cost: Cost) -> float:
         self.costs.setdefault(arm, []).append(cost)
@@ -133,7 +142,7 @@ def _started(program: Process) -> bool:
 def run(ground: Ground, work: Work) -> Iterator[Result]:
     """The storm of so many models."""
     storm = Storm(ground, work.size)
-    rivals: dict[str, Callable[[], float]] = {"go": storm.go, "stock": storm.stock}
+    rivals: dict[str, Callable[[], float]] = {"go": storm.go, "stock": storm.stock, "lean": storm.lean}
     arms = {"ours": storm.ours} | {name: rivals[name] for name in work.rivals}
     with ExitStack() as stack:
         stack.enter_context(ground.everything_granted())
@@ -157,6 +166,9 @@ def _costs(storm: Storm) -> Iterator[Result]:
     yield result("storm.etcd_cpu", [1000 * one["etcd"] / size for one in ours], "ms", size)
     bare = [1000 * cost.cpu["apiserver"] / size for cost in storm.costs["bare"]]
     yield result("storm.bare_apiserver_cpu", bare, "ms", size)
+    for arm in storm.stock_requests:
+        spent = [1000 * cost.cpu["program"] / size for cost in storm.costs[arm]]
+        yield result(f"storm.{arm}_cpu", spent, "ms", size)
     if storm.slopes:
         yield result("storm.slope", storm.slopes, "ratio", size, note=f"over {size // _TENTH}")
 
@@ -165,10 +177,10 @@ def _speeds(storm: Storm, found: dict[str, Arm]) -> Iterator[Result]:
     size, ours = storm.size, found["ours"]
     yield result("storm.over_bare", ours.speeds, "ratio", size, discarded=ours.discarded)
     yield result("storm.objects_per_second", [WRITES * size / pair.arm for pair in ours.pairs], "1/s", size)
-    notes: dict[str, str] = {}
-    if storm.stock_requests:
-        sent = median(storm.stock_requests)
-        notes["stock"] = f"the stock operator sends {sent:.1f} requests for each model with its pool"
+    notes = {
+        arm: f"it sends {median(sent):.1f} requests for each model with its pool"
+        for arm, sent in storm.stock_requests.items()
+    }
     for name in (name for name in suite.RIVALS if name in found):
         rival, note = found[name], notes.get(name, "")
         yield result(f"storm.over_{name}", over(rival, ours), "ratio", size, discarded=rival.discarded, note=note)

@@ -50,6 +50,7 @@ def throughput(shown: Shown) -> Figure | None:
     for metric, label, colour, hatch in (
         ("storm.over_go", "bare writer in Go", canvas.SKY, "//"),
         ("storm.over_stock", "stock kopf operator", canvas.ORANGE, "\\\\"),
+        ("storm.over_lean", "stock kopf operator, our client", canvas.GREEN, ".."),
         ("storm.over_peer", "peer", canvas.PURPLE, "xx"),
     ):
         over = {size: one for size, one in shown.of(metric).items() if size in bare}

@@ -101,7 +101,7 @@ def test_a_wrong_file_is_said_to_be_one(content: str | None, says: str, written:
         (["check", "-o", "yaml"], "neither text nor json"),
         (["run", "--only", "nothing"], "there is no bench 'nothing'"),
         (["run", "--size", "0"], "greater than or equal to 1"),
-        (["run", "--rivals", "go,nobody"], "there is no rival 'nobody'; choose among go, stock"),
+        (["run", "--rivals", "go,nobody"], "there is no rival 'nobody'; choose among go, stock, lean"),
         (["run", "--pairs", "0"], "greater than or equal to 1"),
     ],
 )

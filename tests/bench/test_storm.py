@@ -57,11 +57,20 @@ def _run(ground: Ground, name: str, peer: Peer | None = None) -> dict[str, Resul
 @pytest.mark.timeout(600)
 def test_every_arm_of_the_storm_ends_and_leaves_nothing(ground: Ground, peer: Peer) -> None:
     found = _run(ground, "storm", peer)
-    for metric in ("over_bare", "over_go", "over_stock", "over_peer", "cpu_per_model", "bare_apiserver_cpu"):
+    for metric in (
+        "over_bare",
+        "over_go",
+        "over_stock",
+        "over_lean",
+        "over_peer",
+        "cpu_per_model",
+        "stock_cpu",
+        "lean_cpu",
+    ):
         assert found[f"storm.{metric}"].value > 0
         assert found[f"storm.{metric}"].discarded == 0
     assert found["storm.over_bare"].samples == 1
-    assert found["storm.bare_apiserver_cpu"].samples == 5, "before, between and after four arms"
+    assert found["storm.bare_apiserver_cpu"].samples == 6, "before, between and after five arms"
     assert found["storm.peer_requests"].value == 2, "a ConfigMap and a status"
     assert "requests for each model" in found["storm.over_stock"].note
     left = ground.cluster.kubectl("get", "sovpool,smodel,deployments,services,networkpolicies", "-A", "-o", "name")
