@@ -39,7 +39,7 @@ bench: $(STAMP) ## Measure everything, write docs/benchmarks.md and check the go
 	$(BIN)/python -m bench check || done=1; exit $$done
 
 bench-smoke: $(STAMP) ## Run every bench at a small size, in some two minutes, and hold the results against wide ranges
-	@done=0; $(BIN)/python -m bench run --shared --size 20 --pairs 1 --tolerance 1 --out build/bench/smoke.json $(ARGS) || done=1; \
+	@done=0; $(BIN)/python -m bench run --shared --size 20 --pairs 1 --tolerance 1 --rivals go,stock --out build/bench/smoke.json $(ARGS) || done=1; \
 	$(BIN)/python -m bench check build/bench/smoke.json --ranges smoke || done=1; exit $$done
 
 chaos: $(STAMP) ## Break everything around the operator, at random: FAULTS=1000 takes a quarter of an hour; SEED= repeats a run
