@@ -1,6 +1,10 @@
-"""The order of the run: the longest groups first, so that the workers end together."""
+"""The order of the run: the longest groups first, so that the workers end together. And no property test is held to milliseconds."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 _FIRST = ("operator", "testbed", "install", "demo")
 

@@ -132,8 +132,8 @@ def test_a_new_leader_tells_it_once_more(lab: Lab, operator: Process, place: str
         wait_for("the gauge", lambda: counted(again, place) == 1)
         lab.settle(again)
         assert told(lab, place) == before
-        writes = [(request.verb, request.resource) for request in lab.requests(since) if request.writes]
-        assert sorted(writes) == [("create", "events"), ("patch", "events")], "the same Event, with a new time"
+        writes = [request.verb for request in lab.requests(since) if request.writes and request.resource == "events"]
+        assert sorted(writes) == ["create", "patch"], "the same Event, with a new time"
     finally:
         again.stop()
 
