@@ -112,7 +112,9 @@ _RECONCILES: Final = Limit(
 _LISTS: Final = Limit(1.8, f"each change of a node writes the lists of approved nodes anew: {_DETAILS}, Drift")
 _WAKING: Final = Limit(75.0, f"27 us is what a process uses that only takes in the bytes: {_DETAILS}, Heartbeats")
 _LIBRARIES: Final = Limit(1.2, f"62 MiB are there after the imports: {_DETAILS}, Start and memory")
-_HEAP: Final = Limit(5.0, f"it levels off; what it consists of is not known: {_DETAILS}, Start and memory")
+_HEAP: Final = Limit(
+    3.0, f"it levels off; with garbage collected each hour there is none: {_DETAILS}, Start and memory"
+)
 
 GOALS: Final = (
     at_least("storm.over_bare", 0.90, 1000),
