@@ -1,6 +1,7 @@
 """The work queue: the contract of client-go's workqueue."""
 
 import asyncio
+from sys import getsizeof
 
 import pytest
 
@@ -189,3 +190,17 @@ async def test_all_workers_share_the_work() -> None:
 )
 def test_keys_read_well(key: Key, text: str) -> None:
     assert str(key) == text
+
+
+async def test_an_empty_queue_keeps_no_room_for_all_that_was_in_it() -> None:
+    def room(queue: Queue) -> int:
+        return sum(getsizeof(part) for part in vars(queue).values() if isinstance(part, set | dict))
+
+    queue = Queue(standby=True)
+    for number in range(1000):
+        queue.add(Key("Pod", "ns", str(number)))
+    queue.begin()
+    full = room(queue)
+    while len(queue):
+        queue.done(await queue.get())
+    assert room(queue) < full / 20

@@ -86,7 +86,7 @@ async def apply(client: Client, caches: Caches, desired: dict[str, Any]) -> Writ
 
 
 def _had_agreed(row: Child | None, wanted: bytes) -> bool:
-    return row is not None and row.agreed is not None and row.agreed[0] == wanted
+    return row is not None and row.wanted == wanted
 
 
 def _worth_another_try(row: Child) -> bool:
@@ -162,7 +162,7 @@ def _read_back(cache: Reflector[Child], desired: dict[str, Any], wanted: bytes, 
 
 
 def _agree(row: Child, wanted: bytes, pruned: str) -> None:
-    row.agreed, row.live = (wanted, row.digest), None
+    row.agree(wanted)
     row.pruned, row.written_at = pruned, time.monotonic()
 
 

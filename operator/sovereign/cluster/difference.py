@@ -39,7 +39,7 @@ def difference(desired: dict[str, Any], wanted: bytes, row: Child | None) -> Dif
     """
     if row is None:
         return Difference.CREATE
-    if row.agreed == (wanted, row.digest) and not row.foreign:
+    if row.wanted == wanted and row.settled:
         return Difference.NONE
     if row.live is None:
         return Difference.APPLY
@@ -47,8 +47,7 @@ def difference(desired: dict[str, Any], wanted: bytes, row: Child | None) -> Dif
         return Difference.APPLY
     if row.foreign:
         return Difference.REPLACE
-    row.agreed = (wanted, row.digest)
-    row.live = None
+    row.agree(wanted)
     return Difference.NONE
 
 

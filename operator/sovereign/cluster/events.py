@@ -23,7 +23,7 @@ REMEMBERED: Final = 4096
 Severity = Literal["Normal", "Warning"]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Told:
     name: str
     count: int

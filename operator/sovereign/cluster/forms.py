@@ -6,6 +6,7 @@ live. So the version of an object is read first.
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from sys import intern
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -67,8 +68,8 @@ class Metadata(msgspec.Struct):
 
     @property
     def place(self) -> Name:
-        """Namespace and name."""
-        return self.namespace, self.name
+        """Namespace and name, of which rows have the same copies."""
+        return intern(self.namespace), intern(self.name)
 
 
 class Head(msgspec.Struct):

@@ -123,8 +123,7 @@ class Queue:
             while self._gates or self._ready or self._backlog:
                 key = self._next()
                 if key in self._queued:
-                    self._queued.discard(key)
-                    self._active.add(key)
+                    self._take(key)
                     return key
             self._wake.clear()
             try:
@@ -132,6 +131,14 @@ class Queue:
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    def _take(self, key: Key) -> None:
+        self._queued.discard(key)
+        self._active.add(key)
+        if not self._queued:
+            # At a start everything was in them, and they keep the room for it.
+            self._queued.clear()
+            self._backlog.clear()
 
     def _next(self) -> Key:
         if self._gates:

@@ -102,8 +102,9 @@ class Reflector(Generic[R]):
 
         What is as old as what was seen last, and is not there, was deleted before the answer about it came.
         """
-        if row.version > self._current or (row.namespace, row.name) in self.rows:
-            self._store(row)
+        name = (row.namespace, row.name)
+        if row.version > self._current or name in self.rows:
+            self._store(name, row)
 
     def _take_in(self, seen: Seen[R]) -> bool:
         """Keep what was seen, if it is to be kept; whether it is."""
@@ -112,17 +113,17 @@ class Reflector(Generic[R]):
             return True
         row = seen.row()
         if row is not None:
-            self._store(row)
+            self._store(seen.name, row)
         return row is not None
 
-    def _store(self, row: R) -> None:
+    def _store(self, name: Name, row: R) -> None:
         """Keep ``row``, unless it is as old as what is known already (our own write comes back as an event)."""
-        old = self.rows.get((row.namespace, row.name))
+        old = self.rows.get(name)
         if old is not None and old.version >= row.version:
             return
         if old is not None and self._inherit is not None:
             self._inherit(old, row)
-        self.rows[(row.namespace, row.name)] = row
+        self.rows[name] = row
         self._changed(old, row)
 
     def _remove(self, name: Name) -> None:

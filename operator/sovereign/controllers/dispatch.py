@@ -371,7 +371,6 @@ def _settled(old: Child | None, new: Child) -> bool:
 
     A new one that is agreed upon was made in this moment, by its owner's reconcile, which looks at it next.
     """
-    agreed = new.agreed is not None and new.agreed[1] == new.digest and not new.foreign
-    if old is None or not agreed:
-        return agreed
+    if old is None or not new.settled:
+        return new.settled
     return old.uid == new.uid and old.state == new.state and old.deleting == new.deleting

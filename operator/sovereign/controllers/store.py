@@ -35,6 +35,7 @@ POD: Final = "Pod"
 NODE: Final = "Node"
 PROBES: Final = Key(PROBE_KIND, "", "")
 """The one key under which the network is probed: what it may cost is counted for the whole cluster."""
+_NO_LABELS: Final[Mapping[str, str]] = {}
 _RECENT: Final = 64
 """Specs and statuses that are kept unpacked: a reconcile reads them several times."""
 
@@ -48,7 +49,7 @@ class Reference(NamedTuple):
     name: str
 
 
-class Object(msgspec.Struct):
+class Object(msgspec.Struct, gc=False):
     """One of our objects. Spec and status are kept as packed JSON: as models and dictionaries they take twenty times as much."""
 
     owner: Owner
@@ -149,7 +150,7 @@ def decode(body: Mapping[str, Any]) -> Object:
         uid=intern(metadata["uid"]),
         namespace=intern(metadata.get("namespace", "")),
         generation=metadata.get("generation", 0),
-        labels=dict(metadata.get("labels") or {}),
+        labels=metadata.get("labels") or _NO_LABELS,
     )
     spec, problem, reference = pack(f"{kind}/spec", _json(body.get("spec") or {})), "", None
     try:
@@ -234,9 +235,9 @@ class Store:
             return False
         if known is not None:
             item.written_at, item.answer = known.written_at, known.answer
-            self._unrefer(known)
+            self._unrefer(key, known)
         self.objects[key] = item
-        self._refer(item)
+        self._refer(key, item)
         if item.owner.kind == POLICY:
             self._put_policy(item)
         else:
@@ -248,7 +249,7 @@ class Store:
         item = self.objects.pop(key, None)
         if item is None:
             return False
-        self._unrefer(item)
+        self._unrefer(key, item)
         self._by_namespace.discard(key.namespace, key)
         if key.kind == POLICY:
             self._policies.pop(key.name, None)
@@ -256,13 +257,13 @@ class Store:
             self._regard(key.name)
         return True
 
-    def _refer(self, item: Object) -> None:
+    def _refer(self, key: Key, item: Object) -> None:
         if item.reference is not None:
-            self._by_reference.add(item.reference, item.key)
+            self._by_reference.add(item.reference, key)
 
-    def _unrefer(self, item: Object) -> None:
+    def _unrefer(self, key: Key, item: Object) -> None:
         if item.reference is not None:
-            self._by_reference.discard(item.reference, item.key)
+            self._by_reference.discard(item.reference, key)
 
     def _put_policy(self, item: Object) -> None:
         name = item.owner.name

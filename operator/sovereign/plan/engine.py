@@ -7,7 +7,6 @@ The switches are advice to the engine; closed egress is what holds.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 from sovereign.api.conditions import Reason
@@ -239,7 +238,6 @@ def command_line(replica: Replica) -> CommandLine:
     return CommandLine(args, _environment(replica, variables))
 
 
-@lru_cache(maxsize=4096)
 def _arguments_rendered(sources: tuple[str, ...], variables: Variables, api_key_env: str | None) -> tuple[str, ...]:
     args = tuple(text for text in templates.render("args", sources, variables, api_key_env) if text)
     for text in args:

@@ -58,7 +58,7 @@ class Node(msgspec.Struct, frozen=True):
         )
 
 
-class Owner(msgspec.Struct, frozen=True):
+class Owner(msgspec.Struct, frozen=True, gc=False):
     """One of our objects, as its children refer to it."""
 
     kind: str

@@ -169,7 +169,7 @@ _ERRORS: Final = (
 )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def render(what: str, templates: tuple[str, ...], variables: Variables, expanded: str | None = None) -> tuple[str, ...]:
     """The ``templates`` rendered, one string each; empty where a template renders to nothing.
 
