@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sovereign.plan.inventory import Node
-from sovereign.residency.topology import Reach, affinity_of, matches
+from sovereign.residency.topology import ByAffinity, Reach, affinity_of, matches
 
 KEYS = ("zone", "host", "size", "kubernetes.io/os")
 VALUES = ("a", "b", "c", "1", "2", "-3", "10", "", "9223372036854775808", "not a value", "x" * 64)
@@ -117,6 +117,32 @@ def test_the_index_says_what_every_node_asked_one_by_one_says_also_after_changes
             nodes.pop(name, None)
         reach.node(old, new)
         check()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.none() | st.lists(_term, max_size=2))),
+    st.none() | _labels,
+    st.none() | _labels,
+)
+def test_what_a_change_touches_is_what_every_affinity_asked_one_by_one_says(
+    changes: list[tuple[int, list[dict[str, Any]] | None]], before: dict[str, str] | None, after: dict[str, str] | None
+) -> None:
+    members, known = ByAffinity[int](), {}
+    for number, terms in changes:
+        if number in known:
+            members.drop(known.pop(number), str(number))
+        affinity = affinity_of(_spec(terms)) if terms is not None else None
+        if affinity is not None:
+            members.put(affinity, str(number), number)
+            known[number] = affinity
+    old, new = (Node("n", labels=labels) if labels is not None else None for labels in (before, after))
+    for judged in (False, True):
+        expected = []
+        for number, affinity in known.items():
+            reached, reaches = (labels is not None and matches(affinity, labels) for labels in (before, after))
+            if reached != reaches or (judged and reaches):
+                expected.append(number)
+        assert sorted(members.touched(old, new, judged=judged)) == sorted(expected)
 
 
 @pytest.mark.parametrize("spec", [{}, {"nodeAffinity": None}, {"nodeAffinity": {}}])

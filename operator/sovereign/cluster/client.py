@@ -221,7 +221,7 @@ class Client:
                 raise status_error(event["object"])
             yield event
 
-    async def lines(self, path: str, params: dict[str, str], pace: float = 0.0) -> AsyncIterator[bytes]:
+    async def lines(self, path: str, params: dict[str, str], pace: float = 0.0) -> AsyncIterator[memoryview]:
         """Watch events as they come, a line of JSON each, until the server ends the stream.
 
         After something came, nothing is read for ``pace`` seconds: to be woken costs more than to read, and what comes meanwhile
@@ -243,14 +243,17 @@ class Client:
                 yield line
 
 
-async def _lines(response: aiohttp.ClientResponse, pace: float) -> AsyncIterator[bytes]:
-    """Whole lines of any length; StreamReader.readline gives up on long ones."""
+async def _lines(response: aiohttp.ClientResponse, pace: float) -> AsyncIterator[memoryview]:
+    """Whole lines of any length, where they lie; StreamReader.readline copies them, and gives up on long ones."""
     rest = b""
-    async for chunk in response.content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield line
+    async for read in response.content.iter_any():
+        chunk = rest + read
+        view, start = memoryview(chunk), 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            if end > start:
+                yield view[start:end]
+            start = end + 1
+        rest = chunk[start:]
         if pace and not rest:
             await _rest(response, pace)
 
@@ -272,7 +275,7 @@ async def _rest(response: aiohttp.ClientResponse, seconds: float) -> None:
         transport.resume_reading()
 
 
-def _parsed(content: bytes) -> Manifest:
+def _parsed(content: bytes | memoryview) -> Manifest:
     """JSON; what is none is an answer that broke on the way."""
     try:
         return orjson.loads(content)  # type: ignore[no-any-return]

@@ -18,6 +18,7 @@ from sovereign.cluster.client import Manifest, status_error
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 Name = tuple[str, str]
+Line = bytes | memoryview
 
 
 class Seen(NamedTuple, Generic[R_co]):
@@ -50,7 +51,7 @@ class Form(Protocol[R_co]):
             aiohttp.ClientPayloadError: it is none.
         """
 
-    def event(self, line: bytes) -> tuple[str, Seen[R_co]]:
+    def event(self, line: Line) -> tuple[str, Seen[R_co]]:
         """Type and object of a watch event.
 
         Raises:
@@ -121,7 +122,7 @@ class Typed(Generic[H, R]):
             raise ClientPayloadError(f"not a list as expected: {error}") from error
         return Page(found.metadata.version, found.metadata.token, [self._seen(item) for item in found.items])
 
-    def event(self, line: bytes) -> tuple[str, Seen[R]]:
+    def event(self, line: Line) -> tuple[str, Seen[R]]:
         """Type and object of a watch event."""
         event = _decoded(self._events, line)
         return event.type, self._seen(event.object)
@@ -163,17 +164,17 @@ class Whole(Generic[R]):
             raise ClientPayloadError(f"not an object: {error}") from error
         return Seen(metadata.place, metadata.version, lambda: self._row(orjson.loads(memoryview(item))))
 
-    def event(self, line: bytes) -> tuple[str, Seen[R]]:
+    def event(self, line: Line) -> tuple[str, Seen[R]]:
         """Type and object of a watch event."""
         event = _decoded(self._heads, line)
         metadata = event.object.metadata
         return event.type, Seen(metadata.place, metadata.version, partial(self._read, line))
 
-    def _read(self, line: bytes) -> R | None:
+    def _read(self, line: Line) -> R | None:
         return self._row(orjson.loads(line)["object"])
 
 
-def _decoded(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
+def _decoded(decoder: msgspec.json.Decoder[Any], line: Line) -> Any:
     try:
         event = decoder.decode(line)
         if event.type != "ERROR":
@@ -185,7 +186,7 @@ def _decoded(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
     raise status_error(orjson.loads(line)["object"])
 
 
-def _is_error(line: bytes) -> bool:
+def _is_error(line: Line) -> bool:
     try:
         event: object = orjson.loads(line)
     except orjson.JSONDecodeError:

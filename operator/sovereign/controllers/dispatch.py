@@ -187,11 +187,10 @@ class Dispatcher:
         """A node appeared, changed or went, from which volumes may be reached."""
         if old is not None and new is not None and old.labels == new.labels:
             return
-        volumes = self._store.volumes
-        governed = [name for name in volumes.held_in() if self._store.governance(name).governed]
         moved = old is not None and new is not None and (old.region, old.jurisdiction) != (new.region, new.jurisdiction)
-        for volume in volumes.touched(governed, old, new, judged=approval_changed or moved):
-            self._on_claim(volume)
+        for volume in self._store.volumes.touched(old, new, judged=approval_changed or moved):
+            if self._store.governance(volume.claim_namespace).governed:
+                self._on_claim(volume)
 
     def _on_claim(self, volume: Volume) -> None:
         """Judge a volume; look at the models whose weights lie on it, and at what serves them."""

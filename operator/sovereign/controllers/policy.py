@@ -18,7 +18,7 @@ from sovereign.controllers.static_pods import StaticPodReport
 from sovereign.controllers.store import Object
 from sovereign.controllers.unlawful import UnlawfulReport
 from sovereign.plan.inventory import Policy
-from sovereign.plan.policy import PolicyPlan, plan_policy
+from sovereign.plan.policy import PolicyPlan, PolicyPlanner
 from sovereign.plan.verdict import Verdict
 from sovereign.residency.findings import Findings, Shown
 
@@ -33,7 +33,8 @@ _ADMISSION: Final = (
     "MutatingAdmissionPolicyBinding",
 )
 
-_Inputs = tuple[Policy, int, frozenset[str]]
+_Inputs = tuple[int, frozenset[str]]
+"""The revision of nodes, namespaces and policies, and the namespaces that are being deleted."""
 
 
 class Totals:
@@ -70,7 +71,7 @@ class PolicyController:
         self._totals = Totals(context.store.findings)
         self._unlawful = UnlawfulReport(context)
         self._record = PolicyRecord(context)
-        self._plans: dict[str, tuple[_Inputs, PolicyPlan]] = {}
+        self._plans: dict[str, tuple[PolicyPlanner, _Inputs, PolicyPlan]] = {}
 
     async def reconcile(self, key: Key) -> Outcome:
         """Write the gate first, then the labels by which pods find through it, then the status.
@@ -108,15 +109,15 @@ class PolicyController:
 
     def _plan(self, policy: Policy) -> PolicyPlan:
         """The plan of a policy; the last one where only what is wrong is to be counted anew."""
-        store = self._context.store
-        inputs = (policy, store.revision, frozenset(store.terminating))
+        store, settings = self._context.store, self._context.settings
+        inputs = (store.revision, frozenset(store.terminating))
         known = self._plans.get(policy.name)
-        if known is not None and known[0] == inputs:
-            return known[1]
-        plan = plan_policy(
-            policy, store.nodes.values(), store.living_namespaces(), store.policies, self._context.settings
-        )
-        self._plans[policy.name] = (inputs, plan)
+        same = known is not None and known[0].policy == policy
+        if known is not None and same and known[1] == inputs:
+            return known[2]
+        planner = known[0] if known is not None and same else PolicyPlanner(policy, settings)
+        plan = planner.plan(store.nodes.values(), store.living_namespaces(), store.policies)
+        self._plans[policy.name] = (planner, inputs, plan)
         return plan
 
     def _outdated(self, key: Key, policy: Policy, plan: PolicyPlan) -> bool:

@@ -6,6 +6,7 @@ is no difference. The rules live in modules of their own, one for each subject.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from sovereign.api.meta import LABEL_POLICY, approved_label
@@ -41,6 +42,10 @@ class _Scope:
 
     policy: Policy
     settings: Settings
+
+    @property
+    def enforced(self) -> bool:
+        return self.policy.spec.enforcement == "Enforce"
 
     def name(self, suffix: str) -> str:
         return f"sovereign-{self.policy.name}-{suffix}"
@@ -84,6 +89,35 @@ class Admission:
     trials: tuple[tuple[str, Trial], ...] = ()
     """How each object that decides is tried, by its name; none in Audit, where nothing is refused."""
 
+    def __add__(self, other: "Admission") -> "Admission":
+        return Admission(self.objects + other.objects, self.trials + other.trials)
+
+
+class Compiler:
+    """Compiles one policy for one set of approved nodes after the other; what does not name them is compiled once."""
+
+    def __init__(self, policy: Policy, settings: Settings) -> None:
+        self._scope: Final = _Scope(policy, settings)
+
+    def compile(self, approved: Collection[str]) -> Admission:
+        """All admission objects of the policy, whose approved nodes are ``approved``, and how they are tried.
+
+        Raises:
+            ValueError: more nodes than `approval.fits` allows.
+        """
+        return _compiled(self._scope, _node_rules(self._scope.policy, approved, self._scope.settings)) + self._rest
+
+    @cached_property
+    def _rest(self) -> Admission:
+        """What is the same whichever nodes are approved."""
+        rules = _compiled(self._scope, _other_rules(self._scope.policy, self._scope.settings))
+        return rules + _mutations(self._scope)
+
+
+def compile_policy(policy: Policy, approved: Collection[str], settings: Settings) -> Admission:
+    """What a `Compiler` makes of ``policy``."""
+    return Compiler(policy, settings).compile(approved)
+
 
 def compiled_rules(policy: Policy, approved: Collection[str], settings: Settings) -> tuple[Rules, ...]:
     """All rules of ``policy``, whose approved nodes are ``approved``.
@@ -91,11 +125,20 @@ def compiled_rules(policy: Policy, approved: Collection[str], settings: Settings
     Raises:
         ValueError: more nodes than `approval.fits` allows.
     """
+    return (*_node_rules(policy, approved, settings), *_other_rules(policy, settings))
+
+
+def _node_rules(policy: Policy, approved: Collection[str], settings: Settings) -> tuple[Rules, ...]:
     shards = tuple(approval.shards(approved))
     return (
         *approval.approval_rules(policy, shards),
         *node_rules.node_rules(policy, shards, settings),
         *dedicated_rules.dedicated_rules(policy, shards, settings),
+    )
+
+
+def _other_rules(policy: Policy, settings: Settings) -> tuple[Rules, ...]:
+    return (
         namespace_rules.namespace_rules(policy, settings),
         pod_rules.pod_rules(policy),
         claim_rules.claim_rules(policy),
@@ -109,28 +152,24 @@ def compiled_rules(policy: Policy, approved: Collection[str], settings: Settings
     )
 
 
-def compile_policy(policy: Policy, approved: Collection[str], settings: Settings) -> Admission:
-    """All admission objects of ``policy``, whose approved nodes are ``approved``, and how they are tried.
-
-    Raises:
-        ValueError: more nodes than `approval.fits` allows.
-    """
-    scope = _Scope(policy, settings)
-    compiled = compiled_rules(policy, approved, settings)
-    objects = [manifest for rules in compiled for manifest in _validating(scope, rules)]
-    if policy.spec.enforcement != "Enforce":
-        return Admission(tuple(objects))
-    trials = [(scope.name(rules.suffix), rules.canary) for rules in compiled if rules.canary is not None]
-    if settings.mutating_admission:
-        objects += _pinning(scope)
-        objects += _keeping_off(scope) if policy.spec.placement.dedicated else ()
-        trials.append((scope.name("pin"), canary_requests.pinned(policy)))
-    return Admission(tuple(objects), tuple(trials))
-
-
 def admission_objects(policy: Policy, approved: Collection[str], settings: Settings) -> tuple[Manifest, ...]:
     """The objects of `compile_policy`."""
     return compile_policy(policy, approved, settings).objects
+
+
+def _compiled(scope: _Scope, compiled: Sequence[Rules]) -> Admission:
+    objects = [manifest for rules in compiled for manifest in _validating(scope, rules)]
+    tried = compiled if scope.enforced else ()
+    trials = [(scope.name(rules.suffix), rules.canary) for rules in tried if rules.canary is not None]
+    return Admission(tuple(objects), tuple(trials))
+
+
+def _mutations(scope: _Scope) -> Admission:
+    """None in Audit, where nothing is changed."""
+    if not (scope.enforced and scope.settings.mutating_admission):
+        return Admission()
+    dedicated = _keeping_off(scope) if scope.policy.spec.placement.dedicated else ()
+    return Admission((*_pinning(scope), *dedicated), ((scope.name("pin"), canary_requests.pinned(scope.policy)),))
 
 
 def _validating(scope: _Scope, rules: Rules) -> tuple[Manifest, Manifest]:
@@ -145,7 +184,7 @@ def _validating(scope: _Scope, rules: Rules) -> tuple[Manifest, Manifest]:
         spec["matchConditions"] = [{"name": name, "expression": condition.text} for name, condition in conditions]
     if rules.variables:
         spec["variables"] = [{"name": name, "expression": expression.text} for name, expression in rules.variables]
-    actions = ["Deny"] if scope.policy.spec.enforcement == "Enforce" else ["Warn", "Audit"]
+    actions = ["Deny"] if scope.enforced else ["Warn", "Audit"]
     binding = {"policyName": scope.name(rules.suffix), "validationActions": actions}
     return (
         scope.manifest("ValidatingAdmissionPolicy", rules.suffix, spec),

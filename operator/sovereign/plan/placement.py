@@ -149,12 +149,11 @@ def rejection(node: Node, policy: Policy) -> Verdict | None:
     return None if _approves(wanted, node) else _first(wanted, node)
 
 
-def rejections(nodes: Iterable[Node], policy: Policy) -> Iterator[tuple[str, Verdict]]:
-    """The names of those of ``nodes`` that ``policy`` does not approve, each with its `rejection`."""
+def rejections(nodes: Iterable[Node], policy: Policy) -> Iterator[Verdict | None]:
+    """The `rejection` of each of ``nodes``, in their order."""
     wanted = _of_policy(policy)
     for node in nodes:
-        if not _approves(wanted, node):
-            yield node.name, _first(wanted, node)
+        yield None if _approves(wanted, node) else _first(wanted, node)
 
 
 def contradiction(node: Node) -> str:

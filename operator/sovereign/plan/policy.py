@@ -1,13 +1,15 @@
 """A SovereigntyPolicy, planned: approved nodes, their labels, admission objects, closed namespaces."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from sovereign.api.conditions import Reason
 from sovereign.api.meta import approved_label
 from sovereign.plan import approval, grants, identity, jurisdictions, placement
-from sovereign.plan.admission import Admission, compile_policy
+from sovereign.plan.admission import Admission, Compiler
 from sovereign.plan.canaries import Trial
 from sovereign.plan.governance import Governance, disjoint, govern
 from sovereign.plan.inventory import Manifest, Node, Policy, Settings
@@ -52,6 +54,75 @@ class PolicyPlan:
         return all(verdict.reason is not Reason.TOO_MANY_NODES for verdict in self.verdicts)
 
 
+class _Stand(msgspec.Struct, frozen=True):
+    """How a node stands with a policy."""
+
+    name: str
+    node: Node
+    rejection: Verdict | None
+    """The first rule that rejects it; nothing when it is approved."""
+    to_label: bool
+    to_bind: bool
+    to_unlabel: bool
+
+
+class PolicyPlanner:
+    """Plans one policy again and again; what is as it was the last time is not worked out anew.
+
+    A node is a value, so the same object stands with the policy as before.
+    """
+
+    def __init__(self, policy: Policy, settings: Settings) -> None:
+        self.policy: Final = policy
+        self._settings: Final = settings
+        self._compiler: Final = Compiler(policy, settings)
+        self._stands: dict[str, _Stand] = {}
+        """Of each node, as of the last plan."""
+        self._compiled: tuple[frozenset[str], Admission] | None = None
+        """What was compiled last, and for which approved nodes."""
+
+    def plan(
+        self, nodes: Iterable[Node], namespaces: Mapping[str, Mapping[str, str]], policies: Iterable[Policy]
+    ) -> PolicyPlan:
+        """Plan the policy, given all nodes, all namespaces (labels by name) and all policies."""
+        policy = self.policy
+        others = [other for other in policies if other.name != policy.name]
+        governed = _governed(policy, others, namespaces, self._settings)
+        stands = self._judged(sorted(nodes, key=lambda node: node.name))
+        approved = frozenset(stand.name for stand in stands if stand.rejection is None)
+        fits = approval.fits(approved)
+        admission = self._admission(approved) if fits else Admission()
+        enforced = policy.spec.enforcement == "Enforce"
+        all_nodes = [stand.node for stand in stands]
+        return PolicyPlan(
+            approved=approved,
+            rejections=tuple((stand.name, stand.rejection) for stand in stands if stand.rejection is not None),
+            jurisdictions=jurisdictions.expand(policy.spec.placement.jurisdictions),
+            namespaces=tuple(governed),
+            admission=admission.objects,
+            trials=admission.trials,
+            network=tuple(default_deny(name, policy) for name in governed) if enforced else (),
+            node_label=approved_label(policy.name),
+            to_label=tuple(stand.name for stand in stands if stand.to_label),
+            to_bind=tuple(stand.name for stand in stands if stand.to_bind),
+            to_unlabel=tuple(stand.name for stand in stands if stand.to_unlabel),
+            verdicts=tuple(_verdicts(policy, all_nodes, approved, governed, fits=fits)),
+        )
+
+    def _judged(self, nodes: Sequence[Node]) -> list[_Stand]:
+        """How ``nodes`` stand, in their order."""
+        known = self._stands
+        changed = [node for node in nodes if (stand := known.get(node.name)) is None or stand.node is not node]
+        anew = {stand.name: stand for stand in _judge(self.policy, changed)}
+        self._stands = {node.name: anew.get(node.name) or known[node.name] for node in nodes}
+        return list(self._stands.values())
+
+    def _admission(self, approved: frozenset[str]) -> Admission:
+        if self._compiled is None or self._compiled[0] != approved:
+            self._compiled = approved, self._compiler.compile(approved)
+        return self._compiled[1]
+
+
 def plan_policy(
     policy: Policy,
     nodes: Iterable[Node],
@@ -60,48 +131,24 @@ def plan_policy(
     settings: Settings,
 ) -> PolicyPlan:
     """Plan ``policy``, given all nodes, all namespaces (labels by name) and all policies."""
-    all_nodes = sorted(nodes, key=lambda node: node.name)
-    others = [other for other in policies if other.name != policy.name]
-    governed = _governed(policy, others, namespaces, settings)
-    rejections = list(placement.rejections(all_nodes, policy))
-    approved = frozenset(node.name for node in all_nodes) - {name for name, _ in rejections}
-    label = approved_label(policy.name)
-    fits = approval.fits(approved)
-    enforced = policy.spec.enforcement == "Enforce"
-    admission = compile_policy(policy, approved, settings) if fits else Admission()
-    return PolicyPlan(
-        approved=approved,
-        rejections=tuple(rejections),
-        jurisdictions=jurisdictions.expand(policy.spec.placement.jurisdictions),
-        namespaces=tuple(governed),
-        admission=admission.objects,
-        trials=admission.trials,
-        network=tuple(default_deny(name, policy) for name in governed) if enforced else (),
-        node_label=label,
-        to_label=tuple(n.name for n in all_nodes if n.name in approved and n.labels.get(label) != "true"),
-        to_bind=tuple(n.name for n in all_nodes if n.name in approved and not identity.bound(n)),
-        to_unlabel=tuple(n.name for n in all_nodes if n.name not in approved and label in n.labels),
-        verdicts=tuple(_verdicts(policy, all_nodes, approved, governed, fits=fits)),
-    )
+    return PolicyPlanner(policy, settings).plan(nodes, namespaces, policies)
 
 
 def concerns(policy: Policy, before: Node | None, now: Node | None) -> bool:
     """Whether `plan_policy` says something else about a node than before, or has something to do about it still; None: there is none."""
-    return _unsettled(policy, now) or _stand(policy, before) != _stand(policy, now)
+    if before is None or now is None:
+        return before is not now
+    stood, stands = _judge(policy, [before, now])
+    return stands.to_label or stands.to_bind or stands.to_unlabel or stood.rejection != stands.rejection
 
 
-def _stand(policy: Policy, node: Node | None) -> tuple[Verdict | None] | None:
-    return (placement.rejection(node, policy),) if node is not None else None
-
-
-def _unsettled(policy: Policy, node: Node | None) -> bool:
-    """Whether a node is to be labelled, bound or unlabelled."""
-    if node is None:
-        return False
+def _judge(policy: Policy, nodes: Sequence[Node]) -> Iterator[_Stand]:
     label = approved_label(policy.name)
-    if placement.rejection(node, policy) is None:
-        return node.labels.get(label) != "true" or not identity.bound(node)
-    return label in node.labels
+    for node, rejection in zip(nodes, placement.rejections(nodes, policy), strict=True):
+        approved = rejection is None
+        to_label = approved and node.labels.get(label) != "true"
+        to_bind = approved and not identity.bound(node)
+        yield _Stand(node.name, node, rejection, to_label, to_bind, to_unlabel=not approved and label in node.labels)
 
 
 def _governed(

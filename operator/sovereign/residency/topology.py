@@ -7,8 +7,8 @@ alone: a node has no name there, so that ``matchFields`` with In matches no node
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from sovereign.plan.inventory import Node
 
@@ -80,6 +80,14 @@ def matches(affinity: Affinity, labels: Mapping[str, str]) -> bool:
     return any(all(_holds(requirement, labels) for requirement in term) for term in affinity)
 
 
+def handles(affinity: Affinity) -> frozenset[tuple[str, str]] | None:
+    """Labels one of which a node must have to reach the volume; None where it may have any."""
+    named = [next((one for one in term if one.operator == "In"), None) for term in affinity]
+    if None in named:
+        return None
+    return frozenset((one.key, value) for one in named if one is not None for value in one.values)
+
+
 def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
     value = labels.get(requirement.key)
     match requirement.operator:
@@ -95,6 +103,55 @@ def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
     if number is None or bound is None:
         return False
     return number > bound if requirement.operator == "Gt" else number < bound
+
+
+Member = TypeVar("Member")
+_Label = tuple[str, str]
+
+
+class ByAffinity(Generic[Member]):
+    """What may be reached from nodes, by the affinity that says from which: most have the affinity of many others, or one node each."""
+
+    def __init__(self) -> None:
+        self._members: dict[Affinity, dict[str, Member]] = {}
+        """By name."""
+        self._by_label: dict[_Label | None, set[Affinity]] = {}
+        """By each of their `_handles`."""
+
+    def put(self, affinity: Affinity, name: str, member: Member) -> None:
+        """Take in a member."""
+        if affinity not in self._members:
+            self._members[affinity] = {}
+            for label in _handles(affinity):
+                self._by_label.setdefault(label, set()).add(affinity)
+        self._members[affinity][name] = member
+
+    def drop(self, affinity: Affinity, name: str) -> None:
+        """Forget a member."""
+        members = self._members[affinity]
+        del members[name]
+        if not members:
+            del self._members[affinity]
+            for label in _handles(affinity):
+                self._by_label[label].discard(affinity)
+                if not self._by_label[label]:
+                    del self._by_label[label]
+
+    def touched(self, old: Node | None, new: Node | None, *, judged: bool) -> Iterator[Member]:
+        """What a node reaches now and did not before, or the other way round; ``judged``: all that it reaches now, too."""
+        before, after = (old.labels if old else {}), (new.labels if new else {})
+        near = (self._by_label.get(label, ()) for label in {None, *before.items(), *after.items()})
+        for affinity in set().union(*near):
+            reached = old is not None and matches(affinity, before)
+            reaches = new is not None and matches(affinity, after)
+            if reached != reaches or (judged and reaches):
+                yield from self._members[affinity].values()
+
+
+def _handles(affinity: Affinity) -> set[_Label | None]:
+    """Labels of which a node must have one to reach the volume; None among them where it may have any."""
+    named = (next((one for one in term if one.operator == "In"), None) for term in affinity)
+    return {label for one in named for label in ([(one.key, value) for value in one.values] if one else [None])}
 
 
 class Reach:

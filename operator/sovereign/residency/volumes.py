@@ -15,7 +15,7 @@ from sovereign.api.conditions import Reason
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import Elsewhere, Node, Policy
 from sovereign.plan.placement import rejection
-from sovereign.residency.topology import Affinity, Reach, affinity_of, matches
+from sovereign.residency.topology import Affinity, ByAffinity, Reach, affinity_of
 from sovereign.residency.verdicts import Violation, violation
 
 CLAIM: Final = "PersistentVolumeClaim"
@@ -87,6 +87,7 @@ class Volumes:
         self.reach = Reach(nodes)
         self._by_claim: defaultdict[str, defaultdict[str, dict[str, Volume]]] = defaultdict(lambda: defaultdict(dict))
         """By namespace, claim and the volume's name: two volumes may name one claim, and then both count."""
+        self._by_affinity: ByAffinity[Volume] = ByAffinity()
 
     def put(self, old: Volume | None, new: Volume | None) -> bool:
         """Take in a volume; whether something that is judged changed."""
@@ -95,8 +96,12 @@ class Volumes:
             claims[old.claim].pop(old.name, None)
             if not claims[old.claim]:
                 del claims[old.claim]
+        if old is not None and old.affinity is not None:
+            self._by_affinity.drop(old.affinity, old.name)
         if new is not None:
             self._by_claim[new.claim_namespace][new.claim][new.name] = new
+            if new.affinity is not None:
+                self._by_affinity.put(new.affinity, new.name, new)
         return old is None or new is None or not old.same(new)
 
     def of(self, namespace: str, claim: str) -> list[Volume]:
@@ -115,21 +120,13 @@ class Volumes:
         """The namespaces that have volumes."""
         return [namespace for namespace, claims in self._by_claim.items() if claims]
 
-    def touched(
-        self, namespaces: Iterable[str], old: Node | None, new: Node | None, *, judged: bool
-    ) -> Iterator[Volume]:
-        """The volumes of these namespaces that a node reaches now and did not before, or the other way round.
+    def touched(self, old: Node | None, new: Node | None, *, judged: bool) -> list[Volume]:
+        """The volumes that a node reaches now and did not before, or the other way round, by namespace and claim.
 
         ``judged``: all that it reaches, because something else about the node changed that counts.
         """
-        for found in self.within(namespaces):
-            affinity = found.affinity
-            if affinity is None:
-                continue
-            before = old is not None and matches(affinity, old.labels)
-            after = new is not None and matches(affinity, new.labels)
-            if before != after or (judged and after):
-                yield found
+        found = self._by_affinity.touched(old, new, judged=judged)
+        return sorted(found, key=lambda volume: (volume.claim_namespace, volume.claim, volume.name))
 
     # --- verdicts -----------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from sovereign.api.conditions import Reason
 from sovereign.api.meta import approved_label
-from sovereign.plan import approval
+from sovereign.plan import approval, placement
 from sovereign.plan.inventory import Node, Policy, Settings
-from sovereign.plan.policy import PolicyPlan, concerns, plan_policy
+from sovereign.plan.policy import PolicyPlan, PolicyPlanner, concerns, plan_policy
 from tests.plan.policy.build import node, nodes, placed, placements, policy
 
 _LABEL = approved_label("eu")
@@ -51,6 +51,44 @@ def test_planning_on_top_of_an_applied_plan_changes_no_label(found, stated) -> N
     assert (again.to_label, again.to_unlabel) == ((), ())
     assert again.admission == plan.admission
     assert {one.name for one in applied if one.labels.get(_LABEL) == "true"} == plan.approved
+
+
+@given(st.lists(st.tuples(nodes(), nodes(), st.booleans()), min_size=1, max_size=5), placements, st.booleans())
+@settings(deadline=None)
+def test_planning_again_and_again_comes_to_what_planning_anew_does(rounds, stated, dedicated) -> None:
+    of, other = placed(**stated, dedicated=dedicated), placed("other")
+    planner, known = PolicyPlanner(of, Settings()), {}
+    for changed, gone, alone in rounds:
+        # Some nodes are the same objects as before, some equal ones, some others, some gone, and some come back.
+        known |= {one.name: one for one in changed}
+        there = [one for name, one in known.items() if name not in {one.name for one in gone}]
+        policies = [of] if alone else [of, other]
+        anew = plan_policy(of, there, _NAMESPACES, policies, Settings())
+        again = planner.plan(there, _NAMESPACES, policies)
+        assert again == anew
+        assert [name for name, _ in again.trials] == [name for name, _ in anew.trials]
+
+
+def test_only_what_changed_is_judged_and_compiled_again(monkeypatch) -> None:
+    judged: list[str] = []
+    rejections = placement.rejections
+    monkeypatch.setattr(
+        placement, "rejections", lambda nodes, of: (judged.extend(n.name for n in nodes), rejections(nodes, of))[1]
+    )
+    planner = PolicyPlanner(placed(), Settings())
+    found = [node("a", "FR"), node("b", "FR"), node("c", "DE")]
+    first = planner.plan(found, _NAMESPACES, [planner.policy])
+    assert judged == ["a", "b", "c"]
+    found[1] = node("b", "FR", **{_LABEL: "true"})
+    labelled = planner.plan(found, _NAMESPACES, [planner.policy])
+    assert judged == ["a", "b", "c", "b"]
+    assert (first.to_label, labelled.to_label) == (("a", "b"), ("a",))
+    assert labelled.admission is first.admission
+    moved = planner.plan([*found[:2], node("c", "FR")], _NAMESPACES, [planner.policy])
+    changed = [new for old, new in zip(first.admission, moved.admission, strict=True) if old != new]
+    assert [one["metadata"]["name"] for one in changed] == [
+        f"sovereign-eu-{suffix}" for suffix in ("binding", "nodename", "nodecreate")
+    ]
 
 
 def _labelled(one: Node, plan: PolicyPlan) -> Node:
