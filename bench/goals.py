@@ -107,7 +107,7 @@ _SERVER_BOUND: Final = Limit(
 )
 _RECONCILES: Final = Limit(
     2.4,
-    f"each model and pool is planned and compared once more, more than half of what its lists cost: {_DETAILS}, Restart",
+    f"each model and pool is planned and compared once more, most of what comes on top of lists: {_DETAILS}, Restart",
 )
 _LISTS: Final = Limit(1.8, f"each change of a node writes the lists of approved nodes anew: {_DETAILS}, Drift")
 _WAKING: Final = Limit(75.0, f"27 us is what a process uses that only takes in the bytes: {_DETAILS}, Heartbeats")
