@@ -107,7 +107,7 @@ _SERVER_BOUND: Final = Limit(
 )
 _RECONCILES: Final = Limit(
     2.4,
-    f"each model and pool is planned and compared once more, more than half of what its lists cost: {_DETAILS}, Restart",
+    f"each model and pool is planned and compared once more, most of what comes on top of lists: {_DETAILS}, Restart",
 )
 _GROWN: Final = Limit(
     1.8, f"the same steps cost more in a large cluster, and three lists are written anew: {_DETAILS}, Drift"

@@ -57,7 +57,7 @@ from sovereign.controllers.probe import Prober
 from sovereign.controllers.read_back import Schemas
 from sovereign.controllers.repair import PodRepair
 from sovereign.controllers.static_pods import watch_events
-from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, RUNTIME, Object, Store, decode
+from sovereign.controllers.store import MODEL, NODE, OBJECTS, POD, POLICY, POOL, PROBES, RUNTIME, Object, Store
 from sovereign.controllers.sweep import Sweep
 from sovereign.evidence.signature import private_key
 from sovereign.plan.inventory import Settings
@@ -224,8 +224,8 @@ class Operator:
         started = time.monotonic()
         await ready.wait()
         self._take_signals()
-        await asyncio.gather(*(cache.synced.wait() for cache in caches))
-        await Schemas(context).look()
+        # The schema is compared while lists are on their way.
+        await asyncio.gather(Schemas(context).look(), *(cache.synced.wait() for cache in caches))
         await self._first_look(context, dispatcher)
         self._synced.set()
         logger.info("Caches are synced after %.1f s", time.monotonic() - started)
@@ -304,7 +304,7 @@ def _children(client: Client, resource: Resource, dispatcher: Dispatcher) -> Ref
 def _surroundings(client: Client, dispatcher: Dispatcher) -> list[Reflector[Any]]:
     """Caches of everything but children, and but what kopf watches."""
     models_and_pools: list[Reflector[Object]] = [
-        Reflector(client, resource, decode, dispatcher.custom) for resource in MANY
+        Reflector(client, resource, OBJECTS, dispatcher.custom) for resource in MANY
     ]
     machines: Reflector[NodeRow] = Reflector(
         client, NODES, nodes.FORM, dispatcher.node, inherit=nodes.inherit, pace=GATHER

@@ -89,7 +89,7 @@ class Dispatcher:
                 self._pools_of_model(key)
             case "InferenceRuntime":
                 for other, item in self._store.objects.items():
-                    if other.kind == POOL and item.spec is not None and item.spec.runtime.name == key.name:
+                    if item.runtime == key.name:
                         self._queue.add(other)
 
     def _pools_of_model(self, model: Key) -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from sovereign.api.kinds import BY_KIND
 from sovereign.api.meta import approving_policy
+from sovereign.cluster.forms import Metadata, Typed
 from sovereign.cluster.packed import Packed, pack
 from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import PROBE_KIND, Child, Pod
@@ -61,6 +62,8 @@ class Object(msgspec.Struct, gc=False):
     deleting: bool
     reference: Reference | None
     """What its spec refers to: a pool to its model, a model to its claim."""
+    runtime: str = ""
+    """The InferenceRuntime that a pool names."""
     written_at: float = 0.0
     """When its status was last written, by the monotonic clock."""
     answer: tuple[dict[str, Any], dict[str, Any]] | None = None
@@ -98,7 +101,7 @@ class Object(msgspec.Struct, gc=False):
 
     @status.setter
     def status(self, status: dict[str, Any]) -> None:
-        self.packed_status = _pack_status(self.owner.kind, status)
+        self.packed_status = pack(f"{self.owner.kind}/status", _json(status))
 
 
 @lru_cache(_RECENT)
@@ -116,10 +119,6 @@ def _json(content: Any) -> bytes:
         return orjson.dumps(content)
     except TypeError:  # a number of more than 64 bits, which validation has an opinion on
         return json.dumps(content).encode()
-
-
-def _pack_status(kind: str, status: Mapping[str, Any]) -> Packed:
-    return pack(f"{kind}/status", _json(status))
 
 
 class ChildName(NamedTuple):
@@ -140,31 +139,66 @@ class Stop(msgspec.Struct, frozen=True):
     message: str
 
 
+class _Metadata(Metadata):
+    uid: str = ""
+    generation: int = 0
+    labels: dict[str, str] | None = None
+    ending: str | None = msgspec.field(name="deletionTimestamp", default=None)
+
+
+class _Shape(msgspec.Struct):
+    """What is read of an object of ours. Half of its JSON is managedFields, which are passed over."""
+
+    metadata: _Metadata
+    kind: str = ""
+    spec: msgspec.Raw = msgspec.Raw(b"{}")
+    status: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+def _read(shape: _Shape) -> Object:
+    return _object(shape.kind, shape.metadata, _there(shape.spec), _there(shape.status))
+
+
+OBJECTS: Final = Typed(_Shape, _read)
+"""Objects of ours as a reflector reads them."""
+
+
 def decode(body: Mapping[str, Any]) -> Object:
-    """One of our objects as the API server sends it."""
-    metadata = body["metadata"]
-    kind = body["kind"]
+    """One of our objects as the API server sends it, read into a dictionary already."""
+    metadata = msgspec.convert(body["metadata"], _Metadata, strict=False)
+    return _object(body["kind"], metadata, _json(body.get("spec") or {}), _json(body.get("status") or {}))
+
+
+def _there(content: msgspec.Raw) -> bytes:
+    found = bytes(content)  # Raw is never equal to bytes
+    return b"{}" if found == b"null" else found
+
+
+def _object(kind: str, metadata: _Metadata, spec: bytes, status: bytes) -> Object:
     owner = Owner(
         kind=intern(kind),
-        name=intern(metadata["name"]),
-        uid=intern(metadata["uid"]),
-        namespace=intern(metadata.get("namespace", "")),
-        generation=metadata.get("generation", 0),
-        labels=metadata.get("labels") or _NO_LABELS,
+        name=intern(metadata.name),
+        uid=intern(metadata.uid),
+        namespace=intern(metadata.namespace),
+        generation=metadata.generation,
+        labels=metadata.labels or _NO_LABELS,
     )
-    spec, problem, reference = pack(f"{kind}/spec", _json(body.get("spec") or {})), "", None
+    packed, problem, reference, runtime = pack(f"{kind}/spec", spec), "", None, ""
     try:
-        reference = _reference(owner, _spec(kind, spec))
+        understood = _spec(kind, packed)
+        reference = _reference(owner, understood)
+        runtime = intern(understood.runtime.name) if kind == POOL else ""
     except ValidationError as error:
         problem = "; ".join(_complaint(detail) for detail in error.errors()[:5])
     return Object(
         owner=owner,
-        packed_spec=spec,
+        packed_spec=packed,
         problem=problem,
-        packed_status=_pack_status(kind, body.get("status") or {}),
-        version=int(metadata["resourceVersion"]),
-        deleting="deletionTimestamp" in metadata,
+        packed_status=pack(f"{kind}/status", status),
+        version=metadata.version,
+        deleting=metadata.ending is not None,
         reference=reference,
+        runtime=runtime,
     )
 
 

@@ -80,14 +80,6 @@ def matches(affinity: Affinity, labels: Mapping[str, str]) -> bool:
     return any(all(_holds(requirement, labels) for requirement in term) for term in affinity)
 
 
-def handles(affinity: Affinity) -> frozenset[tuple[str, str]] | None:
-    """Labels one of which a node must have to reach the volume; None where it may have any."""
-    named = [next((one for one in term if one.operator == "In"), None) for term in affinity]
-    if None in named:
-        return None
-    return frozenset((one.key, value) for one in named if one is not None for value in one.values)
-
-
 def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
     value = labels.get(requirement.key)
     match requirement.operator:
