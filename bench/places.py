@@ -23,7 +23,7 @@ _LOADED: Final = (POOLS, MODELS, EVENTS)
 _CHILDREN: Final = tuple(BY_KIND[kind] for kind in objects.CHILDREN)
 WATCH: Final = {"resourceVersion": "0", "timeoutSeconds": "7200"}
 """Options of a watch that is not ended before its bench."""
-_AT_ONCE: Final = 250
+_AT_ONCE: Final = 100
 """Objects deleted by one request: more would take longer than a request may."""
 Tell = Callable[[Manifest], object]
 Seen = Callable[[Manifest], str]
