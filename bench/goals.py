@@ -114,7 +114,7 @@ GOALS: Final = (
     at_least("storm.over_bare", 0.90, 1000),
     at_least("storm.over_bare", 0.85, 10_000),
     at_least("storm.over_stock", 1.3, 1000, 10_000),
-    at_most("storm.cpu_per_model", 3.0, 1000, 10_000, limit=Limit(5.0, _TRANSPORT)),
+    at_most("storm.cpu_per_model", 3.0, 1000, 10_000, limit=Limit(7.5, _TRANSPORT)),
     at_most("storm.cpu_over_apiserver", 15.0, 1000, 10_000, limit=Limit(20.0, _TRANSPORT)),
     at_most("storm.slope", 1.10, 10_000),
     *COUNTS,
