@@ -15,6 +15,7 @@ import uvloop
 
 from sovereign import __version__
 from sovereign.api.schema import DURATION_MESSAGE, seconds
+from sovereign.cluster import certificates as certificates  # before all that imports aiohttp
 from sovereign.cluster.connection import ConnectionUnavailable, connect, remove_temporary_files
 from sovereign.cluster.endpoints import AddressUnavailable
 from sovereign.evidence.signature import KeyUnusable
