@@ -50,8 +50,8 @@ def pool(name: str, namespace: str | None, uid: str, patch: kopf.Patch, **_: Any
     for child in bodies.children(namespace, name, uid):
         api, method = _APIS[child["kind"]]
         apply = getattr(getattr(kubernetes.client, api)(), method)
-        name = child["metadata"]["name"]
-        apply(name, namespace, child, field_manager=FIELD_MANAGER, force=True, _content_type=APPLY)
+        which = child["metadata"]["name"], namespace
+        apply(*which, child, field_manager=FIELD_MANAGER, force=True, _content_type=APPLY)
     patch.status["conditions"] = [_READY]
 
 

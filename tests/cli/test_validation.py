@@ -252,7 +252,7 @@ def paths(value: Any) -> Iterator[tuple[str | int, ...]]:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_value_anywhere_ends_in_a_traceback(data: st.DataObject) -> None:
     manifests = copy.deepcopy(SOME)
     path = data.draw(st.sampled_from(list(paths(manifests))))

@@ -113,7 +113,7 @@ def histories(draw: st.DrawFn) -> list[Event]:
 
 
 @given(histories(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_order_of_events_converges(history: list[Event], data: st.DataObject) -> None:
     repeated = [*history, *data.draw(st.lists(st.sampled_from(history), max_size=6))]
     shuffled = data.draw(st.permutations(repeated))
@@ -123,7 +123,7 @@ def test_any_order_of_events_converges(history: list[Event], data: st.DataObject
 
 
 @given(histories())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_incremental_view_is_that_of_a_fresh_start(history: list[Event]) -> None:
     store, _ = feed(history)
     latest = {subject: (kind, subject, body) for kind, subject, body in history}
@@ -132,7 +132,7 @@ def test_the_incremental_view_is_that_of_a_fresh_start(history: list[Event]) -> 
 
 
 @given(histories())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_pod_in_the_wrong_place_is_queued_for_repair(history: list[Event]) -> None:
     store, queue = feed(history)
     for (namespace, name), row in store.pods.items():

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sovereign.api.meta import (
@@ -57,7 +57,6 @@ SPECS: list[dict[str, Any]] = [
 
 
 @given(st.lists(st.sampled_from("abc").flatmap(lambda name: st.tuples(st.just(name), rows(name))), max_size=6))
-@settings(deadline=None)
 def test_no_pool_is_planned_otherwise_without_being_told(changes: list[tuple[str, Node | None]]) -> None:
     nodes: dict[str, Node] = {}
     by_policy: dict[str, frozenset[str]] = {}

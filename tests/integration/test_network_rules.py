@@ -320,7 +320,7 @@ def _lawful(rule: dict[str, Any]) -> bool:
     return True
 
 
-@examples(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_rules, min_size=1, max_size=2))
 def test_what_passes_reaches_what_is_granted_and_nothing_else(closed: Closed, rules: list[dict[str, Any]]) -> None:
     answer = closed.try_(egress=rules)

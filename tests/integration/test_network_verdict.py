@@ -129,7 +129,7 @@ def governed(api: Api, kubectl: Kubectl, request: pytest.FixtureRequest) -> Iter
     enforcement.remove()
 
 
-@examples(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spec=_spec)
 def test_a_verdict_is_what_the_api_server_says(governed: tuple[Enforcement, Api], spec: dict[str, Any]) -> None:
     enforcement, tenant = governed

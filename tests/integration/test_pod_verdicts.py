@@ -37,7 +37,6 @@ def test_both_say_the_same_of_any_pod(api: Api, enforced: Enforcement) -> None:
     @seeded(20)
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

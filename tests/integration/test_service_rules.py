@@ -147,7 +147,7 @@ _selectors = st.dictionaries(st.sampled_from(_KEYS), st.sampled_from(_VALUES), m
 _copied = st.dictionaries(st.sampled_from(COPIED_LABELS), st.sampled_from(_VALUES), max_size=2)
 
 
-@examples(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_selectors, _copied)
 def test_row_9_what_passes_selects_no_pod_that_is_where_it_may_not_be(
     place: Place, chosen: dict[str, str], copied: dict[str, str]

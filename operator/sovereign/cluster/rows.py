@@ -341,5 +341,5 @@ def inherit(old: Child, new: Child) -> None:
         return  # it is the answer to what was just written
     new.wanted, new.agreed = old.wanted, old.agreed
     if new.settled:
-        new.digest, new.live = old.agreed, None
+        new.digest, new.live = old.agreed, None  # equal digests are kept once
         new.pruned, new.written_at = old.pruned, old.written_at

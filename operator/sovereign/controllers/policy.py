@@ -112,10 +112,12 @@ class PolicyController:
         store, settings = self._context.store, self._context.settings
         inputs = (store.revision, frozenset(store.terminating))
         known = self._plans.get(policy.name)
-        same = known is not None and known[0].policy == policy
-        if known is not None and same and known[1] == inputs:
-            return known[2]
-        planner = known[0] if known is not None and same else PolicyPlanner(policy, settings)
+        if known is None or known[0].policy != policy:
+            planner = PolicyPlanner(policy, settings)
+        else:
+            planner, before, plan = known
+            if before == inputs:
+                return plan
         plan = planner.plan(store.nodes.values(), store.living_namespaces(), store.policies)
         self._plans[policy.name] = (planner, inputs, plan)
         return plan

@@ -16,13 +16,13 @@ from sovereign.cluster.forms import Metadata, Typed
 from sovereign.cluster.packed import Packed, pack
 from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import PROBE_KIND, Child, Pod
-from sovereign.controllers.index import Index
 from sovereign.controllers.lawful import LawfulNodes
 from sovereign.plan.governance import Governance, govern
 from sovereign.plan.inventory import Node, Owner, Policy, Settings
 from sovereign.plan.model import claim_of
 from sovereign.plan.placement import approved, rejection
 from sovereign.residency.findings import Findings, workload_of
+from sovereign.residency.index import Index
 from sovereign.residency.others import Others
 from sovereign.residency.static_pods import StaticPods
 from sovereign.residency.verdicts import Violation, judge

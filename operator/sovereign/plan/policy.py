@@ -57,13 +57,16 @@ class PolicyPlan:
 class _Stand(msgspec.Struct, frozen=True):
     """How a node stands with a policy."""
 
-    name: str
     node: Node
     rejection: Verdict | None
     """The first rule that rejects it; nothing when it is approved."""
     to_label: bool
     to_bind: bool
     to_unlabel: bool
+
+    @property
+    def name(self) -> str:
+        return self.node.name
 
 
 class PolicyPlanner:
@@ -148,7 +151,7 @@ def _judge(policy: Policy, nodes: Sequence[Node]) -> Iterator[_Stand]:
         approved = rejection is None
         to_label = approved and node.labels.get(label) != "true"
         to_bind = approved and not identity.bound(node)
-        yield _Stand(node.name, node, rejection, to_label, to_bind, to_unlabel=not approved and label in node.labels)
+        yield _Stand(node, rejection, to_label, to_bind, to_unlabel=not approved and label in node.labels)
 
 
 def _governed(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from sovereign.plan.inventory import Node
+from sovereign.residency.index import Index
 
 _VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+", re.ASCII)
@@ -107,7 +108,7 @@ class ByAffinity(Generic[Member]):
     def __init__(self) -> None:
         self._members: dict[Affinity, dict[str, Member]] = {}
         """By name."""
-        self._by_label: dict[_Label | None, set[Affinity]] = {}
+        self._by_label: Index[_Label | None, Affinity] = Index()
         """By each of their `_handles`."""
 
     def put(self, affinity: Affinity, name: str, member: Member) -> None:
@@ -115,7 +116,7 @@ class ByAffinity(Generic[Member]):
         if affinity not in self._members:
             self._members[affinity] = {}
             for label in _handles(affinity):
-                self._by_label.setdefault(label, set()).add(affinity)
+                self._by_label.add(label, affinity)
         self._members[affinity][name] = member
 
     def drop(self, affinity: Affinity, name: str) -> None:
@@ -125,9 +126,7 @@ class ByAffinity(Generic[Member]):
         if not members:
             del self._members[affinity]
             for label in _handles(affinity):
-                self._by_label[label].discard(affinity)
-                if not self._by_label[label]:
-                    del self._by_label[label]
+                self._by_label.discard(label, affinity)
 
     def touched(self, old: Node | None, new: Node | None, *, judged: bool) -> Iterator[Member]:
         """What a node reaches now and did not before, or the other way round; ``judged``: all that it reaches now, too."""
@@ -142,8 +141,13 @@ class ByAffinity(Generic[Member]):
 
 def _handles(affinity: Affinity) -> set[_Label | None]:
     """Labels of which a node must have one to reach the volume; None among them where it may have any."""
-    named = (next((one for one in term if one.operator == "In"), None) for term in affinity)
+    named = map(_named, affinity)
     return {label for one in named for label in ([(one.key, value) for value in one.values] if one else [None])}
+
+
+def _named(term: Term) -> Requirement | None:
+    """The first requirement that names the values which a label may have."""
+    return next((one for one in term if one.operator == "In"), None)
 
 
 class Reach:
@@ -184,11 +188,11 @@ class Reach:
 
     def _candidates(self, term: Term) -> Set[str]:
         """Nodes that may satisfy a term: by a label that it names with its values, else all."""
-        for requirement in term:
-            if requirement.operator == "In":
-                index = self._by_label(requirement.key)
-                return {name for value in requirement.values for name in index.get(value, ())}
-        return self._nodes.keys()
+        named = _named(term)
+        if named is None:
+            return self._nodes.keys()
+        index = self._by_label(named.key)
+        return {name for value in named.values for name in index.get(value, ())}
 
     def _by_label(self, key: str) -> Mapping[str, Iterable[str]]:
         index = self._index.get(key)

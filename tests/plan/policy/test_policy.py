@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sovereign.api.conditions import Reason
@@ -54,7 +54,6 @@ def test_planning_on_top_of_an_applied_plan_changes_no_label(found, stated) -> N
 
 
 @given(st.lists(st.tuples(nodes(), nodes(), st.booleans()), min_size=1, max_size=5), placements, st.booleans())
-@settings(deadline=None)
 def test_planning_again_and_again_comes_to_what_planning_anew_does(rounds, stated, dedicated) -> None:
     of, other = placed(**stated, dedicated=dedicated), placed("other")
     planner, known = PolicyPlanner(of, Settings()), {}
@@ -97,7 +96,6 @@ def _labelled(one: Node, plan: PolicyPlan) -> Node:
 
 
 @given(nodes(max_size=3), nodes(max_size=3), placements, st.integers(0, 2), st.booleans())
-@settings(deadline=None)
 def test_a_node_that_does_not_concern_a_policy_changes_nothing_of_its_plan(
     found, others, stated, index, labelled
 ) -> None:

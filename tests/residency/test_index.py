@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovereign.controllers.index import FEW, Index
+from sovereign.residency.index import FEW, Index
 
 
 def test_a_key_is_there_as_long_as_it_has_members() -> None:
