@@ -51,13 +51,14 @@ from sovereign.controllers.engine import Engine
 from sovereign.controllers.heartbeat import beat
 from sovereign.controllers.model import ModelController
 from sovereign.controllers.node import NodeController
+from sovereign.controllers.objects import MODEL, OBJECTS, POLICY, POOL, RUNTIME, Object
 from sovereign.controllers.policy import PolicyController
 from sovereign.controllers.pool import PoolController
 from sovereign.controllers.probe import Prober
 from sovereign.controllers.read_back import Schemas
 from sovereign.controllers.repair import PodRepair
 from sovereign.controllers.static_pods import watch_events
-from sovereign.controllers.store import MODEL, NODE, OBJECTS, POD, POLICY, POOL, PROBES, RUNTIME, Object, Store
+from sovereign.controllers.store import NODE, POD, PROBES, Store
 from sovereign.controllers.sweep import Sweep
 from sovereign.evidence.signature import private_key
 from sovereign.plan.inventory import Settings

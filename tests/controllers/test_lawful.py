@@ -18,7 +18,8 @@ from sovereign.cluster import rows as pods
 from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.dispatch import Dispatcher
 from sovereign.controllers.lawful import LawfulNodes
-from sovereign.controllers.store import POD, POLICY, POOL, Store
+from sovereign.controllers.objects import POLICY, POOL
+from sovereign.controllers.store import POD, Store
 from sovereign.plan import identity
 from sovereign.plan.gpus import MEMORY_LABEL
 from sovereign.plan.inventory import Node, Settings

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from sovereign.controllers.store import OBJECTS, Object, decode
+from sovereign.controllers.objects import OBJECTS, Object, decode
 
 _METADATA = {"name": "chat", "namespace": "ai", "uid": "u", "resourceVersion": "7"}
 _POOL: dict[str, Any] = {

@@ -16,7 +16,8 @@ from sovereign.api.meta import (
 from sovereign.cluster import rows
 from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.dispatch import Dispatcher
-from sovereign.controllers.store import POD, POOL, PROBES, Store
+from sovereign.controllers.objects import POOL
+from sovereign.controllers.store import POD, PROBES, Store
 from sovereign.plan.inventory import Settings
 from tests.controllers.test_convergence import node_row
 

@@ -12,8 +12,9 @@ from sovereign.cluster.events import Events
 from sovereign.cluster.evidence import Recorder
 from sovereign.cluster.queue import Queue
 from sovereign.controllers.context import Context
+from sovereign.controllers.objects import Object, decode
 from sovereign.controllers.probe import Prober
-from sovereign.controllers.store import PROBES, Object, Store, decode
+from sovereign.controllers.store import PROBES, Store
 from sovereign.plan.inventory import NetworkProbes, Settings
 
 INTERVAL = 600

@@ -5,7 +5,8 @@ from typing import Any
 from sovereign.api.meta import API_VERSION, FACT_JURISDICTION
 from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.dispatch import Dispatcher
-from sovereign.controllers.store import MODEL, POLICY, POOL, Store
+from sovereign.controllers.objects import MODEL, POLICY, POOL
+from sovereign.controllers.store import Store
 from sovereign.plan.inventory import Settings
 from sovereign.residency.others import other
 from sovereign.residency.volumes import Volume, volume

@@ -6,7 +6,8 @@ from typing import Any
 
 from sovereign.api.kinds import BY_KIND
 from sovereign.controllers.model import snapshot
-from sovereign.controllers.store import Object, Store, decode
+from sovereign.controllers.objects import Object, decode
+from sovereign.controllers.store import Store
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import InferencePool, Manifest, Node, Policy, Runtime, Settings, SovereignModel
 from sovereign.plan.model import plan_model

@@ -22,7 +22,7 @@ from sovereign.cluster.events import Subject
 from sovereign.cluster.metrics import CANARIES, CANARY_RULES, forget
 from sovereign.cluster.queue import Key, Queue
 from sovereign.controllers.context import Context
-from sovereign.controllers.store import POLICY, POOL, Object
+from sovereign.controllers.objects import POLICY, POOL, Object
 from sovereign.plan.canaries import PREFIX, Canary, Ground, Trial, create, named
 from sovereign.plan.policy import PolicyPlan
 from sovereign.plan.proof import Answer, Finding, Outcome, Proof, judge

@@ -13,7 +13,7 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.resources import BY_KIND
 from sovereign.controllers import read_back
 from sovereign.controllers.context import Context, Later, Outcome, Retry
-from sovereign.controllers.store import Object
+from sovereign.controllers.objects import Object
 from sovereign.plan.verdict import Verdict
 
 CONCURRENCY = 8

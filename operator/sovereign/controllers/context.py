@@ -10,7 +10,8 @@ from sovereign.cluster.client import Client
 from sovereign.cluster.events import Events, Severity, Subject
 from sovereign.cluster.evidence import Recorder
 from sovereign.cluster.queue import Key, Queue
-from sovereign.controllers.store import Object, Store
+from sovereign.controllers.objects import Object
+from sovereign.controllers.store import Store
 from sovereign.plan.inventory import Settings
 
 

@@ -8,7 +8,8 @@ import orjson
 from sovereign.cluster.nodes import NodeRow
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.rows import Child, Pod
-from sovereign.controllers.store import MODEL, NODE, POD, POLICY, POOL, PROBES, Object, Store, decode
+from sovereign.controllers.objects import MODEL, POLICY, POOL, Object, decode
+from sovereign.controllers.store import NODE, POD, PROBES, Store
 from sovereign.plan.identity import other_machine
 from sovereign.plan.inventory import Node
 from sovereign.plan.placement import contradiction

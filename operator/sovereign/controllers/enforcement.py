@@ -7,7 +7,7 @@ from sovereign.cluster.metrics import DRIFT
 from sovereign.cluster.status import Condition, by_type, condition
 from sovereign.controllers.canary import Canaries
 from sovereign.controllers.context import Context
-from sovereign.controllers.store import Object
+from sovereign.controllers.objects import Object
 from sovereign.plan.inventory import Manifest, Policy
 from sovereign.plan.policy import PolicyPlan
 from sovereign.plan.verdict import Verdict

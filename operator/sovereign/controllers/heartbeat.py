@@ -8,7 +8,7 @@ from sovereign import __version__
 from sovereign.api.conditions import ENFORCED
 from sovereign.cluster.status import by_type
 from sovereign.controllers.context import Context
-from sovereign.controllers.store import POLICY, Object
+from sovereign.controllers.objects import POLICY, Object
 from sovereign.plan.policy import PolicyPlan
 
 

@@ -21,7 +21,7 @@ from sovereign.cluster.status import Condition, by_type, now
 from sovereign.controllers import children
 from sovereign.controllers.context import Context, Outcome
 from sovereign.controllers.model_status import Import, conditions_of, invalid, placement_verified
-from sovereign.controllers.store import Object
+from sovereign.controllers.objects import Object
 from sovereign.plan import names
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import SovereignModel

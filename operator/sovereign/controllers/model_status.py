@@ -15,7 +15,7 @@ from sovereign.api.conditions import (
 )
 from sovereign.api.model import Artifact, ModelSpec
 from sovereign.cluster.status import Condition, condition
-from sovereign.controllers.store import Object
+from sovereign.controllers.objects import Object
 from sovereign.plan.inventory import Elsewhere
 from sovereign.plan.model import ModelPlan
 from sovereign.plan.verdict import Verdict, first_failure

@@ -8,8 +8,8 @@ from sovereign.api.conditions import NETWORK_ENFORCED, Reason
 from sovereign.cluster.rows import Pod
 from sovereign.cluster.status import Condition, condition
 from sovereign.controllers.context import Context
+from sovereign.controllers.objects import Object
 from sovereign.controllers.probe import Prober
-from sovereign.controllers.store import Object
 from sovereign.plan import names
 from sovereign.plan.deployment import pod_labels
 from sovereign.plan.enforcement import MOST_NODES, enforcement

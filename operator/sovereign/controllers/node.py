@@ -12,7 +12,7 @@ from sovereign.cluster.metrics import IDENTITY_CHANGES
 from sovereign.cluster.queue import Key
 from sovereign.cluster.resources import NODES
 from sovereign.controllers.context import Context, Outcome, Retry
-from sovereign.controllers.store import POLICY
+from sovereign.controllers.objects import POLICY
 from sovereign.plan import identity
 from sovereign.plan.inventory import Node
 from sovereign.plan.placement import contradiction, rejection

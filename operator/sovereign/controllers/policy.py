@@ -14,8 +14,8 @@ from sovereign.controllers.context import Context, Outcome
 from sovereign.controllers.enforcement import Enforcement
 from sovereign.controllers.heartbeat import PolicyRecord
 from sovereign.controllers.node_labels import NodeLabels
+from sovereign.controllers.objects import Object
 from sovereign.controllers.static_pods import StaticPodReport
-from sovereign.controllers.store import Object
 from sovereign.controllers.unlawful import UnlawfulReport
 from sovereign.plan.inventory import Policy
 from sovereign.plan.policy import PolicyPlan, PolicyPlanner

@@ -20,8 +20,8 @@ from sovereign.cluster.status import Condition, condition
 from sovereign.controllers import children, model, stopping
 from sovereign.controllers.context import Context, Later, Outcome
 from sovereign.controllers.network import Network, network_of
+from sovereign.controllers.objects import MODEL, RUNTIME, Object
 from sovereign.controllers.probe import Prober
-from sovereign.controllers.store import MODEL, RUNTIME, Object
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import InferencePool, Runtime, SovereignModel
 from sovereign.plan.placement import explain_none

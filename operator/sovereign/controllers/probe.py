@@ -20,8 +20,9 @@ from sovereign.cluster.metrics import NETWORK_PROBES
 from sovereign.cluster.queue import Key
 from sovereign.cluster.status import now
 from sovereign.controllers.context import Context, Later, Outcome
+from sovereign.controllers.objects import Object
 from sovereign.controllers.probe_jobs import PATIENCE, Made, ProbeJobs
-from sovereign.controllers.store import PROBES, Object
+from sovereign.controllers.store import PROBES
 from sovereign.plan.enforcement import Ended, Finding, age, judge, recorded
 from sovereign.plan.inventory import InferencePool, NetworkProbes
 from sovereign.plan.probe import control_job, deadline, probe_job

@@ -19,7 +19,8 @@ from sovereign.cluster import status
 from sovereign.cluster.client import ApiError
 from sovereign.cluster.difference import missing
 from sovereign.controllers.context import Context
-from sovereign.controllers.store import POOL, RUNTIME, Object, Store
+from sovereign.controllers.objects import POOL, RUNTIME, Object
+from sovereign.controllers.store import Store
 
 logger = logging.getLogger(__name__)
 AGAIN: Final = 60.0

@@ -12,9 +12,10 @@ from sovereign.cluster.resources import NODES, PODS
 from sovereign.cluster.rows import Pod
 from sovereign.controllers import stopping
 from sovereign.controllers.context import Context, Later, Outcome
+from sovereign.controllers.objects import POLICY
 from sovereign.controllers.removal import Refused, Removal, guarded
 from sovereign.controllers.repair_report import RepairReport
-from sovereign.controllers.store import POD, POLICY
+from sovereign.controllers.store import POD
 from sovereign.controllers.turns import Turns
 from sovereign.plan.inventory import Node
 from sovereign.residency import ending

@@ -10,7 +10,7 @@ from sovereign.cluster.queue import Key
 from sovereign.cluster.rows import Pod
 from sovereign.controllers.context import Context
 from sovereign.controllers.dispatch import TALLY, tally
-from sovereign.controllers.store import POOL
+from sovereign.controllers.objects import POOL
 from sovereign.residency.findings import Step
 from sovereign.residency.verdicts import Remedy, Violation
 

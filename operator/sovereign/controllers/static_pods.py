@@ -15,7 +15,7 @@ from sovereign.cluster.resources import EVENTS
 from sovereign.controllers.context import Context
 from sovereign.controllers.dispatch import Dispatcher
 from sovereign.controllers.hourly import HOUR, Hourly
-from sovereign.controllers.store import POLICY, Object
+from sovereign.controllers.objects import POLICY, Object
 from sovereign.residency.static_pods import EVENT_FIELDS, Sighting, StaticPod, sighting
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from sovereign.cluster.rows import Pod
 from sovereign.cluster.status import now
 from sovereign.controllers import children
 from sovereign.controllers.context import Context
-from sovereign.controllers.store import POD, POLICY, POOL, Object, Stop, Store
+from sovereign.controllers.objects import POLICY, POOL, Object
+from sovereign.controllers.store import POD, Stop, Store
 from sovereign.residency.verdicts import Violation
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from sovereign.api.conditions import Reason
 from sovereign.cluster import metrics
 from sovereign.controllers.context import Context
 from sovereign.controllers.hourly import Hourly
-from sovereign.controllers.store import Object
+from sovereign.controllers.objects import Object
 from sovereign.residency.findings import Shown
 from sovereign.residency.volumes import CLAIM, CLASS
 
