@@ -1,5 +1,6 @@
 """Imports of an artifact in a real OCI registry."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Mapping
@@ -9,6 +10,10 @@ import oras.client
 import oras.logger
 import pytest
 
+from sovereign.importer.credentials import Credentials
+from sovereign.importer.settings import Settings
+from sovereign.importer.source import RemoteFile
+from sovereign.importer.sources.oci import OciSource
 from tests.importer import models
 from tests.importer.certificates import Certificates
 from tests.importer.harness import Importer
@@ -110,3 +115,29 @@ def test_tokens_that_expire_during_the_download(pki: Certificates, login: Import
         login.secret["password"] = "wrong-password"
         assert login.run("--source", source).reason == "AccessDenied"
     assert login.published() == MODEL
+
+
+async def test_what_is_asked_for_while_a_token_is_renewed(pki: Certificates) -> None:
+    """The registry refuses it, as it has the old token; it waits for the new one and is asked for again."""
+    authorization = "Basic " + base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
+    secret = {"username": USERNAME, "password": PASSWORD, "ca.crt": pki.authority.read_text()}
+    with TokenRegistry(pki.server_context(), files=dict(MODEL), login=authorization) as server:
+        settings = Settings(source=f"oci://127.0.0.1:{server.port}/models/tiny:v1", dest=Path("/nowhere"))
+        source = OciSource.open(settings, Credentials(secret))
+        first, second, *_ = await source.files()
+        server.left = 0
+        server.asked.clear()
+        server.given.clear()
+        before = asyncio.create_task(_content(source, first))
+        assert await asyncio.to_thread(server.asked.wait, 30)
+        meanwhile = asyncio.create_task(_content(source, second))
+        for _ in (before, meanwhile):
+            assert await asyncio.to_thread(server.refused.acquire, timeout=30)
+        server.given.set()
+        assert await before == MODEL[first.path]
+        assert await meanwhile == MODEL[second.path]
+        await source.close()
+
+
+async def _content(source: OciSource, file: RemoteFile) -> bytes:
+    return b"".join([chunk async for chunk in source.read(file, 0, file.size)])

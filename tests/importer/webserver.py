@@ -245,12 +245,25 @@ def _node(path: str, data: bytes) -> dict[str, object]:
 
 @dataclass
 class TokenRegistry(FileServer):
-    """A registry with one artifact, ``models/tiny:v1``, whose tokens expire after a number of requests."""
+    """A registry with one artifact, ``models/tiny:v1``, whose tokens expire after a number of requests.
+
+    Attributes:
+        uses: requests that a token is good for.
+        asked: set when a token is asked for.
+        given: tokens are given when this is set.
+        refused: released for each request for a blob that is refused.
+    """
 
     uses: int = 5
     login: str = ""
     tokens: int = 0
     left: int = 0
+    asked: threading.Event = field(default_factory=threading.Event)
+    given: threading.Event = field(default_factory=threading.Event)
+    refused: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def __post_init__(self) -> None:
+        self.given.set()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_get("/token", self._token)
@@ -260,6 +273,8 @@ class TokenRegistry(FileServer):
     async def _token(self, request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != self.login:
             return web.Response(status=401)
+        self.asked.set()
+        await asyncio.to_thread(self.given.wait, 30)
         self.tokens += 1
         self.left = self.uses
         return web.json_response({"token": f"registry-token-number-{self.tokens}"})
@@ -267,6 +282,8 @@ class TokenRegistry(FileServer):
     async def _guarded(self, request: web.Request) -> web.StreamResponse:
         good = request.headers.get("Authorization") == f"Bearer registry-token-number-{self.tokens}"
         if not good or self.left == 0:
+            if request.match_info.get("kind") == "blobs":
+                self.refused.release()
             challenge = f'Bearer realm="{self.url}/token",service="test",scope="repository:models/tiny:pull"'
             return web.Response(status=401, headers={"WWW-Authenticate": challenge})
         self.left -= 1

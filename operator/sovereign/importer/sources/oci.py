@@ -76,6 +76,7 @@ class OciSource(Source):
     async def close(self) -> None:
         """Close connections."""
         await self._client.close()
+        self._registry.close()
 
     async def _listed(self) -> list[RemoteFile]:
         if self._listing is None:
@@ -133,17 +134,15 @@ class _Registry:
         for scheme in ("https://", "http://"):
             self._client.session.mount(scheme, _Adapter(trust, timeout))
         self._renewing = asyncio.Lock()
+        self._granted: dict[str, str] = {}
 
     def blob_url(self, digest: str) -> str:
         """Where a blob is."""
         return f"{self._client.prefix}://{self._container.get_blob_url(digest)}"
 
     def headers(self) -> dict[str, str]:
-        """The Authorization header that the registry asked for, if it did."""
-        auth = self._client.auth
-        if isinstance(auth, oras.auth.BasicAuth) and self._login is None:
-            return {}
-        return dict(auth.get_auth_header())
+        """The Authorization header with which the manifest was read last, if it took one: the old one during a renewal."""
+        return self._granted
 
     async def renew(self, refused: Headers) -> bool:
         """Fetch a new token: those of registries live for minutes, a download may take longer."""
@@ -154,6 +153,10 @@ class _Registry:
             if self.headers() == refused:
                 await in_thread(None, self.manifest)
         return True
+
+    def close(self) -> None:
+        """Close connections."""
+        self._client.session.close()
 
     def manifest(self) -> dict[str, Any]:
         """Fetch the artifact's manifest; pins the reference to its digest.
@@ -176,7 +179,14 @@ class _Registry:
                 Reason.DIGEST_MISMATCH, f"the artifact's manifest has digest {digest}, expected is {stated}"
             )
         self._container.digest = digest
+        self._granted = self._authorization()
         return _artifact(response.content)
+
+    def _authorization(self) -> dict[str, str]:
+        auth = self._client.auth
+        if isinstance(auth, oras.auth.BasicAuth) and self._login is None:
+            return {}
+        return dict(auth.get_auth_header())
 
     def _choose_authentication(self) -> None:
         """Basic or token, as the registry's challenge says; oras has to be told."""
