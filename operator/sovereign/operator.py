@@ -15,8 +15,7 @@ import aiohttp
 import msgspec
 
 from sovereign import __version__, handlers
-from sovereign.api.meta import LABEL_MANAGED_BY, MANAGED_BY
-from sovereign.cluster import metrics, nodes, rows
+from sovereign.cluster import metrics
 from sovereign.cluster.account import Account
 from sovereign.cluster.client import ApiError, Client
 from sovereign.cluster.connection import Connection
@@ -26,23 +25,9 @@ from sovereign.cluster.evidence import Recorder
 from sovereign.cluster.framework import kopf
 from sovereign.cluster.lease import DURATION, Lease, Timing
 from sovereign.cluster.listener import listen
-from sovereign.cluster.nodes import NodeRow
 from sovereign.cluster.queue import Key, Queue
 from sovereign.cluster.reflector import Reflector
-from sovereign.cluster.resources import (
-    BY_KIND,
-    CHILDREN,
-    ENDPOINT_SLICES,
-    MANY,
-    MUTATING,
-    NAMESPACES,
-    NODES,
-    PODS,
-    SELDOM,
-    VOLUMES,
-    Resource,
-)
-from sovereign.cluster.rows import Child, Pod
+from sovereign.cluster.resources import CHILDREN, MUTATING, NAMESPACES, SELDOM, Resource
 from sovereign.cluster.session import Watching
 from sovereign.controllers.canary import Canaries
 from sovereign.controllers.context import Context
@@ -51,7 +36,7 @@ from sovereign.controllers.engine import Engine
 from sovereign.controllers.heartbeat import beat
 from sovereign.controllers.model import ModelController
 from sovereign.controllers.node import NodeController
-from sovereign.controllers.objects import MODEL, OBJECTS, POLICY, POOL, RUNTIME, Object
+from sovereign.controllers.objects import MODEL, POLICY, POOL, RUNTIME
 from sovereign.controllers.policy import PolicyController
 from sovereign.controllers.pool import PoolController
 from sovereign.controllers.probe import Prober
@@ -62,16 +47,13 @@ from sovereign.controllers.store import NODE, POD, PROBES, Store
 from sovereign.controllers.sweep import Sweep
 from sovereign.evidence.signature import private_key
 from sovereign.plan.inventory import Settings
-from sovereign.residency.others import CONTROLLERS_SLICES, Other, other
-from sovereign.residency.volumes import Volume, volume
+from sovereign.watches import children, surroundings
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 logger = logging.getLogger(__name__)
 CONNECT_RETRY: Final = 2.0
-GATHER: Final = 0.05
-"""Seconds in which what a noisy watch brings is taken in together; the first word after a silence does not wait."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +112,8 @@ class Operator:
         settings = await self._discover(client)
         store, queue = Store(settings), Queue(standby=True)
         dispatcher = Dispatcher(store, queue)
-        caches = {resource.kind: _children(client, resource, dispatcher) for resource in self._served(settings)}
-        watched = [*_surroundings(client, dispatcher), *caches.values()]
+        caches = {resource.kind: children(client, resource, dispatcher) for resource in self._served(settings)}
+        watched = [*surroundings(client, dispatcher), *caches.values()]
         evidence = Recorder(self._options.identity, _print, self._signing_key())
         events = Events(client, evidence.record)
         context = Context(client, store, caches, queue, events, settings, evidence, dispatcher.vanished)
@@ -289,45 +271,6 @@ class Operator:
     def _lost(self) -> None:
         self._failed = "the lease was lost"
         self._stop.set()
-
-
-def _children(client: Client, resource: Resource, dispatcher: Dispatcher) -> Reflector[Child]:
-    return Reflector(
-        client,
-        resource,
-        lambda manifest: rows.child(manifest, resource.kind),
-        dispatcher.child,
-        selector=f"{LABEL_MANAGED_BY}={MANAGED_BY}",
-        inherit=rows.inherit,
-    )
-
-
-def _surroundings(client: Client, dispatcher: Dispatcher) -> list[Reflector[Any]]:
-    """Caches of everything but children, and but what kopf watches."""
-    models_and_pools: list[Reflector[Object]] = [
-        Reflector(client, resource, OBJECTS, dispatcher.custom) for resource in MANY
-    ]
-    machines: Reflector[NodeRow] = Reflector(
-        client, NODES, nodes.FORM, dispatcher.node, inherit=nodes.inherit, pace=GATHER
-    )
-    pods: Reflector[Pod] = Reflector(client, PODS, rows.pod, dispatcher.pod)
-    volumes: Reflector[Volume] = Reflector(client, VOLUMES, volume, dispatcher.volume)
-    others = (_others(client, resource, selector, dispatcher) for resource, selector in _OTHERS)
-    return [machines, *models_and_pools, pods, volumes, *others]
-
-
-_OTHERS: Final = (
-    (BY_KIND["NetworkPolicy"], f"{LABEL_MANAGED_BY}!={MANAGED_BY}"),
-    (BY_KIND["Service"], f"{LABEL_MANAGED_BY}!={MANAGED_BY}"),
-    (ENDPOINT_SLICES, CONTROLLERS_SLICES),
-)
-"""What others make and policies may refuse, by selectors that leave out what is cached already, or changes all the time."""
-
-
-def _others(client: Client, resource: Resource, selector: str, dispatcher: Dispatcher) -> Reflector[Other]:
-    return Reflector(
-        client, resource, lambda manifest: other(manifest, resource.kind), dispatcher.other, selector=selector
-    )
 
 
 def _print(line: bytes) -> None:
