@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import cache
 from typing import Any, Final
 
 from hypothesis import strategies as st
 
 from sovereign.api.crd import definition
-from sovereign.api.kinds import Kind
+from sovereign.api.kinds import BY_KIND, Kind
 from tests.fuzz.networks import networks
 
 Schema = dict[str, Any]
@@ -22,6 +23,12 @@ KEY: Final = "{key}"
 """Stands in a path for a key of a map."""
 _MATCHES = re.compile(r"^self\.matches\('\^(?:\(\?:(.*)\)|(\(.*\)))\$'\)$", re.DOTALL)
 _ALL_KEYS = re.compile(r"^self\.all\(k, k\.matches\('\^(.*)\$'\)\)$", re.DOTALL)
+
+
+@cache
+def specs(kind: str) -> st.SearchStrategy[Any]:
+    """Specs of a kind that keep the rules of each single field."""
+    return objects(spec_schema(BY_KIND[kind]))
 
 
 def spec_schema(kind: Kind) -> Schema:

@@ -1,6 +1,6 @@
 """SovereignModel: weights, their origin, and where they may lie."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -33,7 +33,9 @@ Glob = Annotated[
         max_length=256,
     ),
 ]
-Natural = Annotated[int, Field(ge=0, le=2**53)]
+LARGEST: Final = 2**53
+"""Every JSON reader has the integers up to this one exactly."""
+Natural = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
 class SecretRef(Model):

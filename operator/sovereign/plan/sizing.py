@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from sovereign.api.model import Parameters
+from sovereign.api.model import LARGEST, Parameters
 from sovereign.api.pool import Sizing
 from sovereign.plan.inventory import InferencePool, SovereignModel
 from sovereign.plan.quantity import GIB
@@ -160,14 +160,16 @@ def usable_bytes(memory: int, utilization: float) -> int:
 
 @lru_cache(maxsize=4096)
 def estimate(shape: Shape, layout: Layout) -> Sizing:
-    """The estimate as it stands in status. Without GPUs, ``per_gpu_bytes`` is 0."""
+    """The estimate as it stands in status. Without GPUs, ``per_gpu_bytes`` is 0. What is more than a status can hold is the
+    largest that it can: 8 PiB, and nothing holds that.
+    """
     on_gpu = layout.gpus > 0
     ranks = layout.tensor * layout.pipeline
     return Sizing(
         gpus=layout.gpus,
-        weights_bytes=shape.weights * layout.data,
-        kv_cache_bytes=kv_cache_bytes(shape, layout) * ranks * layout.data,
-        per_gpu_bytes=per_gpu_bytes(shape, layout) if on_gpu else 0,
+        weights_bytes=min(shape.weights * layout.data, LARGEST),
+        kv_cache_bytes=min(kv_cache_bytes(shape, layout) * ranks * layout.data, LARGEST),
+        per_gpu_bytes=min(per_gpu_bytes(shape, layout), LARGEST) if on_gpu else 0,
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sovereign.api.conditions import Reason
-from sovereign.api.model import Parameters
+from sovereign.api.model import LARGEST, Parameters
 from sovereign.plan import sizing
 from sovereign.plan.builtin import builtin
 from sovereign.plan.gpus import GpuPlan, candidates, plan_gpus
@@ -176,6 +176,31 @@ def test_a_count_that_cannot_be_planned_says_what_to_set(
     assert found.blocking.reason == Reason.COUNT_REQUIRED
     assert word in found.blocking.message
     assert "accelerator.count" in found.blocking.message
+
+
+@pytest.mark.parametrize("count", [0, 1, 8])
+def test_absurd_sizes_do_not_fit(count: int) -> None:
+    names = (
+        "layers",
+        "hidden_size",
+        "attention_heads",
+        "kv_heads",
+        "head_dim",
+        "vocab_size",
+        "max_position_embeddings",
+    )
+    absurd = Parameters(**dict.fromkeys((*names, "weights_bytes"), LARGEST))
+    for parameters in (absurd, samples.PARAMETERS):
+        found = plan(
+            engine="llama-cpp",
+            parameters=parameters,
+            accelerator={"count": count},
+            maxModelLen=10_000_000,
+            maxNumSeqs=65536,
+        )
+        assert found.sized.reason == Reason.DOES_NOT_FIT
+        assert found.sizing is not None
+        assert found.sizing.kv_cache_bytes == LARGEST
 
 
 def test_an_unknown_is_never_shown_as_a_pass() -> None:
