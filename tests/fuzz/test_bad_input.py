@@ -45,7 +45,7 @@ def test_no_value_of_a_field_stops_planning(kind: Kind, path: Path, effort: Effo
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-@costly(25, 250)
+@costly(50, 2500)
 @given(st.data())
 def test_no_object_that_keeps_the_rules_of_its_fields_stops_planning(kind: Kind, data: st.DataObject) -> None:
     """Row 24."""
