@@ -1,20 +1,19 @@
 """``sovereign-operator``: the process."""
 
 import asyncio
-import contextlib
-import ctypes
 import gc
 import os
 import re
 import socket
 from collections.abc import Iterable
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 import uvloop
 
 from sovereign import __version__
 from sovereign.api.schema import DURATION_MESSAGE, seconds
+from sovereign.cluster import allocator
 from sovereign.cluster import certificates as certificates  # before all that imports aiohttp
 from sovereign.cluster.connection import ConnectionUnavailable, connect, remove_temporary_files
 from sovereign.cluster.endpoints import AddressUnavailable
@@ -22,10 +21,6 @@ from sovereign.evidence.signature import KeyUnusable
 from sovereign.logs import LogFormat, configure
 from sovereign.operator import Operator, Options
 from sovereign.plan.inventory import NetworkProbes, Settings, Subjects
-
-_M_MMAP_THRESHOLD: Final = -3
-"""Of glibc's malloc.h."""
-_LARGE: Final = 128 * 1024
 
 app = typer.Typer(
     name="sovereign-operator",
@@ -72,16 +67,6 @@ def _targets(listen: str, addresses: Iterable[str]) -> tuple[str, ...]:
     both = host in ("", "[::]")
     reached = [address for address in addresses if both or (":" in address) == (":" in host)] if port else []
     return tuple(f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address in reached)
-
-
-def _map_large_blocks() -> None:
-    """Have glibc map each block of 128 KiB by itself, as it does until the first of them is freed (mallopt(3)).
-
-    Each TLS connection has a buffer of 256 KiB, of which it touches a few pages. One that is mapped has only those; in the heap it gets
-    pages that were used before, and tears a hole when it goes.
-    """
-    with contextlib.suppress(AttributeError):  # another libc, which has no such setting
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 @app.command()
@@ -265,7 +250,7 @@ def run(
     except ConnectionUnavailable as error:
         typer.echo(f"sovereign-operator: {error}", err=True)
         raise typer.Exit(2) from error
-    _map_large_blocks()
+    allocator.map_from(allocator.BUFFER)
     gc.freeze()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 
 from sovereign import __version__, handlers
-from sovereign.cluster import metrics
+from sovereign.cluster import allocator, metrics
 from sovereign.cluster.account import Account
 from sovereign.cluster.client import ApiError, Client
 from sovereign.cluster.connection import Connection
@@ -211,6 +211,7 @@ class Operator:
         await asyncio.gather(Schemas(context).look(), *(cache.synced.wait() for cache in caches))
         await self._first_look(context, dispatcher)
         self._synced.set()
+        allocator.map_from(2 * allocator.BUFFER)
         logger.info("Caches are synced after %.1f s", time.monotonic() - started)
         async with contextlib.AsyncExitStack() as stack:
             canaries = await self._canaries(context, stack)
