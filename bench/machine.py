@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -41,4 +42,4 @@ def commit() -> str:
 
 def command() -> str:
     """How this was called."""
-    return " ".join(["python", "-m", "bench", *sys.argv[1:]])
+    return shlex.join(["python", "-m", "bench", *sys.argv[1:]])
