@@ -112,7 +112,8 @@ _RECONCILES: Final = Limit(
 _WAKING: Final = Limit(75.0, f"27 us is what a process uses that only takes in the bytes: {_DETAILS}, Heartbeats")
 _LIBRARIES: Final = Limit(1.2, f"62 MiB are there after the imports: {_DETAILS}, Start and memory")
 _HEAP: Final = Limit(
-    4.0, f"it levels off, 2.0 to 3.4 in four runs; with garbage collected each hour there is none: {_DETAILS}, Start and memory"
+    4.0,
+    f"it levels off, 2.0 to 3.4 in four runs; with garbage collected each hour there is none: {_DETAILS}, Start and memory",
 )
 
 GOALS: Final = (

@@ -1,8 +1,8 @@
 """On what a run ran: the machine, versions, the commit."""
 
 import platform
-import subprocess
 import shlex
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
