@@ -5,7 +5,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from sovereign.api.kinds import BY_KIND
-from sovereign.api.model import LARGEST, Parameters
 from sovereign.controllers.model import snapshot
 from sovereign.controllers.objects import Object, decode
 from sovereign.controllers.store import Store
@@ -33,14 +32,6 @@ _POD = frozenset(
     }
 )
 """All that a serving pod's spec says, whatever users write."""
-_ABSURD = Parameters(
-    layers=LARGEST,
-    hidden_size=LARGEST,
-    attention_heads=LARGEST,
-    kv_heads=LARGEST,
-    vocab_size=LARGEST,
-    weights_bytes=LARGEST,
-)
 
 
 def understood(body: Manifest) -> Object:
@@ -95,7 +86,7 @@ def _pool(pool: InferencePool, engine: Runtime | None, nodes: Sequence[Node]) ->
     for weights, previous in (
         (samples.model(), None),
         (samples.model("gguf"), 3),
-        (samples.model("gguf", parameters=_ABSURD), None),
+        (samples.model("gguf", parameters=samples.ABSURD), None),
         (samples.model(), 2**53),
         (unknown, None),
     ):

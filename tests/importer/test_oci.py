@@ -21,6 +21,7 @@ from tests.importer.services import PASSWORD, USERNAME
 from tests.importer.webserver import TokenRegistry
 
 MODEL = models.model()
+AUTH = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
 
 
 def push(registry: str, pki: Certificates, folder: Path, name: str, files: Mapping[str, bytes]) -> str:
@@ -62,9 +63,8 @@ def test_an_artifact(registry: str, pki: Certificates, login: Importer, tmp_path
 
 def test_a_login_in_the_form_of_docker(registry: str, pki: Certificates, importer: Importer, tmp_path: Path) -> None:
     push(registry, pki, tmp_path / "files", "models/docker:v1", MODEL)
-    auth = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
-    importer.secret[".dockerconfigjson"] = json.dumps({"auths": {f"https://{registry}/v2/": {"auth": auth}}})
-    importer.private |= {auth, PASSWORD}
+    importer.secret[".dockerconfigjson"] = json.dumps({"auths": {f"https://{registry}/v2/": {"auth": AUTH}}})
+    importer.private |= {AUTH, PASSWORD}
     assert importer.run("--source", f"oci://{registry}/models/docker:v1").code == 0
     assert importer.published() == MODEL
 
@@ -106,9 +106,8 @@ def test_an_artifact_with_a_pickle(registry: str, pki: Certificates, login: Impo
 
 
 def test_tokens_that_expire_during_the_download(pki: Certificates, login: Importer) -> None:
-    authorization = "Basic " + base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
-    login.private |= {authorization.removeprefix("Basic "), "registry-token-number"}
-    with TokenRegistry(pki.server_context(), files=dict(MODEL), login=authorization) as server:
+    login.private |= {AUTH, "registry-token-number"}
+    with TokenRegistry(pki.server_context(), files=dict(MODEL), login=f"Basic {AUTH}") as server:
         source = f"oci://127.0.0.1:{server.port}/models/tiny:v1"
         assert login.run("--source", source, "--concurrency", "2").code == 0
         assert server.tokens > 2
@@ -119,9 +118,8 @@ def test_tokens_that_expire_during_the_download(pki: Certificates, login: Import
 
 async def test_what_is_asked_for_while_a_token_is_renewed(pki: Certificates) -> None:
     """The registry refuses it, as it has the old token; it waits for the new one and is asked for again."""
-    authorization = "Basic " + base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
     secret = {"username": USERNAME, "password": PASSWORD, "ca.crt": pki.authority.read_text()}
-    with TokenRegistry(pki.server_context(), files=dict(MODEL), login=authorization) as server:
+    with TokenRegistry(pki.server_context(), files=dict(MODEL), login=f"Basic {AUTH}") as server:
         settings = Settings(source=f"oci://127.0.0.1:{server.port}/models/tiny:v1", dest=Path("/nowhere"))
         source = OciSource.open(settings, Credentials(secret))
         first, second, *_ = await source.files()

@@ -5,7 +5,7 @@ from typing import Any
 
 from sovereign.api.kinds import MODEL, POLICY, POOL, RUNTIME
 from sovereign.api.meta import FACT_JURISDICTION, FACT_REGION
-from sovereign.api.model import Artifact, Parameters
+from sovereign.api.model import LARGEST, Artifact, Parameters
 from sovereign.plan.builtin import builtin
 from sovereign.plan.governance import Governance
 from sovereign.plan.inventory import (
@@ -35,6 +35,17 @@ PARAMETERS = Parameters(
     weights_bytes=14_496_047_104,
 )
 """Mistral 7B Instruct v0.3."""
+ABSURD = Parameters(
+    layers=LARGEST,
+    hidden_size=LARGEST,
+    attention_heads=LARGEST,
+    kv_heads=LARGEST,
+    head_dim=LARGEST,
+    vocab_size=LARGEST,
+    max_position_embeddings=LARGEST,
+    weights_bytes=LARGEST,
+)
+"""What a model may claim, and no machine can hold."""
 SETTINGS = Settings()
 
 

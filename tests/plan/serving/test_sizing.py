@@ -180,17 +180,7 @@ def test_a_count_that_cannot_be_planned_says_what_to_set(
 
 @pytest.mark.parametrize("count", [0, 1, 8])
 def test_absurd_sizes_do_not_fit(count: int) -> None:
-    names = (
-        "layers",
-        "hidden_size",
-        "attention_heads",
-        "kv_heads",
-        "head_dim",
-        "vocab_size",
-        "max_position_embeddings",
-    )
-    absurd = Parameters(**dict.fromkeys((*names, "weights_bytes"), LARGEST))
-    for parameters in (absurd, samples.PARAMETERS):
+    for parameters in (samples.ABSURD, samples.PARAMETERS):
         found = plan(
             engine="llama-cpp",
             parameters=parameters,
